@@ -1,0 +1,1 @@
+"""Data types that every layer shares; standard library only."""

@@ -1,0 +1,1 @@
+"""The source witness: what the code can do, by data flow from validation tokens to updates and to scores."""
