@@ -1,0 +1,4 @@
+"""The record witness: do logs, submission.json, README and files agree with each other, the rules and the code?
+
+``analyse`` gives the facts; ``executed_lines`` says which print calls a log line proves to have run.
+"""
