@@ -92,6 +92,11 @@ class Update:
     """The innermost undecided condition that it stands under, as text; empty when it certainly runs."""
     during_training: bool = False
     """Inside the training clock (the loop that trains on training shards)."""
+    disjoint_from: frozenset[int] = frozenset()
+    """Ids of scores whose positions within one turn of the shared loop are the complement of the consumed ones
+    (``loss[:, :s]`` trains, ``nll[:, s:]`` is scored; or the loss trains on ``tokens[:start]`` of this turn)."""
+    carried: bool = False
+    """The state outlives the turn: it was made outside the loops with which the consumed slice varies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +131,18 @@ class Lookup:
     """The key contains the token whose probability the value becomes."""
     why: str
     """How that is known: ``ratio`` (divided by a look-up under the same key less one token), ``scored token``
-    (the key holds a token that the loss takes as target), ``gate`` (a property of the target selects the value)."""
+    (the key holds a token that the loss takes as target), ``gate`` (a property of the target selects the value),
+    ``stored`` (a stored copy of the text is compared with the target, and the comparison selects the value)."""
     table_origins: frozenset[Origin]
     loops: tuple[int, ...]
     position: int
     path: tuple[PathStep, ...]
     guard: str = ""
+    updates: frozenset[int] = frozenset()
+    """Ids of the table updates whose state is read."""
+    use: str = ""
+    """``hint``: the value is reduced to a token id (argmax, most common) that tilts logits; ``distribution``: a row
+    over the whole vocabulary is read and normalised; empty: a count or probability of one token, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
