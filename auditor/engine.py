@@ -1,0 +1,312 @@
+"""The engine: one submission in, one `AuditReport` out. A step that fails is reported as failed, never as a pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from auditor import __version__
+from auditor.core import suppress
+from auditor.core.editions import EDITION, edition, in_force
+from auditor.core.guard import Answer, Failure, contained
+from auditor.core.rule import Rule, Ruled
+from auditor.core.submission import Submission
+from auditor.core.types import (
+    AuditReport,
+    Claim,
+    Outcome,
+    RecordReady,
+    RuleMeta,
+    RuleResult,
+    SubmissionInfo,
+    Verdict,
+    Witness,
+)
+from auditor.core.verdict import judge
+
+DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
+BUILT = frozenset(DEFAULT_WITNESSES)
+"""Witnesses that this version has."""
+
+NO_BEHAVIOUR = (
+    "The behaviour witness did not run: this version does not have it yet. Nothing here was executed; "
+    "what only a run can show (prefix invariance, normalisation, byte counts) is not covered."
+)
+
+
+class UsageError(ValueError):
+    """A request that cannot be met; the message is one sentence for the person who made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller asks for. ``witness_seconds`` bounds the CPU time of one witness or one rule."""
+
+    witnesses: tuple[Witness, ...] = DEFAULT_WITNESSES
+    as_of: date | None = None
+    base: str = "origin/main"
+    name: str | None = None
+    config: Path | None = None
+    ignore_suppressions: bool = False
+    timings: bool = False
+    witness_seconds: float = 30.0
+
+
+@dataclass(slots=True)
+class _State:
+    """What one audit gathers on its way."""
+
+    facts: dict[Witness, Answer[Any] | Failure] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
+
+
+def audit(path: Path, options: Options = Options(), rules: Mapping[str, Rule] | None = None) -> AuditReport:  # noqa: B008
+    """Audit the submission at ``path``.
+
+    Raises the intake's errors (no folder, no submission, several), `UsageError`, and `suppress.ConfigError`;
+    everything that goes wrong later is in the report.
+    """
+    check_witnesses(options.witnesses)
+    from auditor.intake import load_submission
+
+    submission = load_submission(path, base=options.base, name=options.name)
+    return audit_submission(submission, options, rules)
+
+
+def check_witnesses(witnesses: tuple[Witness, ...]) -> None:
+    """Raise `UsageError` for a witness that this version does not have, or for none at all."""
+    if not witnesses:
+        raise UsageError("at least one witness is needed: source, record")
+    for witness in witnesses:
+        if witness not in BUILT:
+            raise UsageError(f"the {witness.value} witness comes with a later version; this one has source and record")
+
+
+def audit_submission(
+    submission: Submission, options: Options = Options(), rules: Mapping[str, Rule] | None = None  # noqa: B008
+) -> AuditReport:
+    """Audit a submission that intake has read already; ``rules`` replaces the shipped ones in tests."""
+    if rules is None:
+        from rules import load_rules
+
+        rules = load_rules()
+    metas = {rule_id: rule.meta() for rule_id, rule in rules.items()}
+    state = _State(notes=_intake_notes(submission, options))
+    _run_witnesses(submission, options, state)
+    results = _run_rules(submission, options, rules, metas, state)
+    results = _suppressed(submission, options, results, metas, state)
+    ran = tuple(w for w in options.witnesses if isinstance(state.facts.get(w), Answer))
+    judgement = judge(results, metas, required=options.witnesses, ran=ran)
+    if Witness.BEHAVIOUR not in ran:
+        state.notes.append(NO_BEHAVIOUR)
+    return AuditReport(
+        tool_version=__version__,
+        edition=edition(options.as_of),
+        submission=_info(submission),
+        verdict=judgement.verdict,
+        complete=judgement.complete,
+        record_ready=_record_ready(state, judgement.verdict),
+        results=tuple(sorted(results, key=lambda r: (r.rule, r.witness.value, r.suppressed is not None))),
+        claims=_claims(state),
+        rules=metas,
+        witnesses_run=ran,
+        notes=tuple(dict.fromkeys(state.notes)),
+        settings=_settings(submission),
+        verdict_reason=judgement.reason,
+    )
+
+
+def _run_witnesses(submission: Submission, options: Options, state: _State) -> None:
+    """Gather the facts of each witness asked for; source gets the lines that logs prove to have run."""
+    if Witness.SOURCE in options.witnesses:
+        _run_witness(Witness.SOURCE, lambda: _source_facts(submission, options, state), options, state)
+    if Witness.RECORD in options.witnesses:
+        _run_witness(Witness.RECORD, lambda: _record_facts(submission), options, state)
+
+
+def _run_witness(witness: Witness, step: Callable[[], Any], options: Options, state: _State) -> None:
+    start = time.process_time()
+    answer = contained(step, seconds=options.witness_seconds)
+    state.facts[witness] = answer
+    if isinstance(answer, Failure):
+        state.notes.append(f"The {witness.value} witness failed: {answer.reason}.")
+        if options.timings:
+            state.notes.append(answer.trace)
+    else:
+        state.notes.extend(_fact_notes(answer.value))
+    if options.timings:
+        state.notes.append(f"The {witness.value} witness took {time.process_time() - start:.2f} s of CPU time.")
+
+
+def _source_facts(submission: Submission, options: Options, state: _State) -> Any:
+    from auditor.source import analyse
+
+    if submission.entry is None:
+        raise UsageError("the folder has no script that could be read")
+    return analyse(submission, executed=_executed(submission, options, state))
+
+
+def _executed(submission: Submission, options: Options, state: _State) -> Mapping[str, frozenset[int]]:
+    """Lines that the logs prove to have run; without them the source witness resolves fewer flags, and says so."""
+    from auditor.record import executed_lines
+
+    answer = contained(lambda: executed_lines(submission), seconds=options.witness_seconds / 2)
+    if isinstance(answer, Failure):
+        state.notes.append(f"The logs could not be matched to the code's print calls: {answer.reason}.")
+        return {}
+    return answer.value
+
+
+def _record_facts(submission: Submission) -> Any:
+    from auditor.record import analyse
+
+    return analyse(submission)
+
+
+def _run_rules(
+    submission: Submission,
+    options: Options,
+    rules: Mapping[str, Rule],
+    metas: Mapping[str, RuleMeta],
+    state: _State,
+) -> list[RuleResult]:
+    results: list[RuleResult] = []
+    for rule_id, rule in rules.items():
+        covered = [w for w in options.witnesses if rule.covers(w)]
+        for witness in covered:
+            ruled = _rule_answer(submission, options, rule, metas[rule_id], witness, state)
+            results.append(RuleResult(rule_id, witness, ruled.outcome, ruled.reason, ruled.findings))
+        if not covered:
+            results.extend(_uncovered(rule, rule_id, options))
+    return results
+
+
+def _uncovered(rule: Rule, rule_id: str, options: Options) -> list[RuleResult]:
+    """A rule that asks nothing of the witnesses asked for is listed once, as not applicable."""
+    needs = [w.value for w in (Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR) if rule.covers(w)]
+    reason = f"only the {' and '.join(needs)} witness can decide it" if needs else "no witness covers it yet"
+    return [RuleResult(rule_id, options.witnesses[0], Outcome.NOT_APPLICABLE, reason)]
+
+
+def _rule_answer(
+    submission: Submission, options: Options, rule: Rule, meta: RuleMeta, witness: Witness, state: _State
+) -> Ruled:
+    if not in_force(meta, options.as_of):
+        return Ruled.not_applicable(f"not in force on {options.as_of}: ruled since {meta.since}")
+    facts = state.facts[witness]
+    if isinstance(facts, Failure):
+        return Ruled(Outcome.ERROR, f"the {witness.value} witness failed: {facts.reason}")
+    answer = contained(lambda: rule.check(witness, submission, facts.value), seconds=options.witness_seconds)
+    if isinstance(answer, Answer):
+        return answer.value
+    if options.timings:
+        state.notes.append(answer.trace)
+    return Ruled(Outcome.ERROR, f"the rule {meta.id} failed: {answer.reason}")
+
+
+def _suppressed(
+    submission: Submission,
+    options: Options,
+    results: list[RuleResult],
+    metas: Mapping[str, RuleMeta],
+    state: _State,
+) -> list[RuleResult]:
+    """Apply the recorded suppressions, and note those that have no effect."""
+    allows, notes = _read_suppressions(submission, options)
+    state.notes.extend(notes)
+    if options.ignore_suppressions:
+        if allows:
+            state.notes.append(f"{len(allows)} recorded suppressions were ignored, as asked.")
+        return results
+    for allow in allows:
+        if allow.rule not in metas:
+            state.notes.append(f"{allow.recorded_at}: the suppression names no known rule: {allow.rule}.")
+    results, unused = suppress.apply(results, [a for a in allows if a.rule in metas])
+    state.notes.extend(f"{a.recorded_at}: the suppression of {a.rule} matches no finding." for a in unused)
+    return results
+
+
+def _read_suppressions(submission: Submission, options: Options) -> tuple[list[suppress.Allow], list[str]]:
+    entry = (submission.entry,) if submission.entry else ()
+    allows, notes = suppress.read_comments({s.path: s.text for s in (*entry, *submission.modules)})
+    config = options.config or submission.root / suppress.CONFIG_NAME
+    name = suppress.CONFIG_NAME if options.config is None else str(options.config)
+    inside = any(f.path == suppress.CONFIG_NAME for f in submission.files)
+    if options.config is None and (not inside or config.is_symlink()):
+        return allows, notes
+    try:
+        text = config.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        if options.config is not None:
+            raise UsageError(f"{name} cannot be read: {error}") from error
+        return allows, [*notes, f"{name} cannot be read and has no effect: {error}"]
+    try:
+        more, more_notes = suppress.read_config(text, name)
+    except suppress.ConfigError as error:
+        if options.config is not None:
+            raise
+        return allows, [*notes, f"{error}; it has no effect."]
+    return allows + more, notes + more_notes
+
+
+def _intake_notes(submission: Submission, options: Options) -> list[str]:
+    notes = [f"Not read: {p.file}: {p.reason}" for p in submission.problems]
+    notes.extend(submission.launch.notes)
+    if options.as_of is not None:
+        later = f", the last edition known is {EDITION}" if options.as_of > EDITION else ""
+        notes.append(f"Judged by the rulings known on {options.as_of}{later}.")
+    return notes
+
+
+def _fact_notes(facts: Any) -> list[str]:
+    """A witness's own sentences on what it could not follow, and on what is switched off."""
+    notes = [str(note) for note in getattr(facts, "notes", ())]
+    if not getattr(facts, "complete", True):
+        notes.append("The source witness's walk was cut short: part of the code was not followed.")
+    notes.extend(str(sentence) for sentence in getattr(facts, "unresolved", ()))
+    notes.extend(
+        f"Switched off: {d.function} ({d.site.file}:{d.site.line}): {d.condition}; {d.value}"
+        for d in getattr(facts, "disabled", ())
+    )
+    return notes
+
+
+def _record_ready(state: _State, verdict: Verdict) -> RecordReady:
+    """The record witness's answer; a submission with a finding against it cannot be ready, whatever its form."""
+    answer = state.facts.get(Witness.RECORD)
+    if not isinstance(answer, Answer):
+        return RecordReady(None, ("the record witness gave no answer",))
+    ready: RecordReady = answer.value.ready
+    if verdict is Verdict.NON_COMPLIANT and ready.ready is not None:
+        return RecordReady(False, ("verdict: non_compliant", *ready.reasons))
+    if ready.ready and verdict is not Verdict.NO_VIOLATION_FOUND:
+        return replace(ready, ready=None, reasons=(f"verdict: {verdict.value}", *ready.reasons))
+    return ready
+
+
+def _claims(state: _State) -> tuple[Claim, ...]:
+    answer = state.facts.get(Witness.RECORD)
+    return tuple(answer.value.claims) if isinstance(answer, Answer) else ()
+
+
+def _info(submission: Submission) -> SubmissionInfo:
+    entry = submission.entry
+    return SubmissionInfo(
+        path=str(submission.root),
+        track=submission.track,
+        script=entry.path if entry else None,
+        script_sha256=entry.sha256 if entry else None,
+        packed=entry.packed if entry else None,
+    )
+
+
+def _settings(submission: Submission) -> tuple[tuple[str, str, str], ...]:
+    """Launch settings in force, each with where it stands; what the log says ran wins."""
+    launch = submission.launch
+    chosen = {**launch.env, **launch.logged}
+    return tuple((s.name, s.value, f"{s.how}, {s.origin}") for _, s in sorted(chosen.items()))
