@@ -15,6 +15,7 @@ from auditor.core.editions import EDITION, edition, in_force
 from auditor.core.guard import Answer, Failure, contained
 from auditor.core.rule import Rule, Ruled
 from auditor.core.submission import Submission
+from auditor.core.text import visible
 from auditor.core.types import (
     AuditReport,
     Claim,
@@ -27,10 +28,22 @@ from auditor.core.types import (
     Witness,
 )
 from auditor.core.verdict import judge
+from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
 BUILT = frozenset(DEFAULT_WITNESSES)
 """Witnesses that this version has."""
+
+__all__ = [
+    "BUILT",
+    "DEFAULT_WITNESSES",
+    "IntakeError",
+    "Options",
+    "UsageError",
+    "audit",
+    "audit_submission",
+    "numbered_source",
+]
 
 NO_BEHAVIOUR = (
     "The behaviour witness did not run: this version does not have it yet. Nothing here was executed; "
@@ -65,7 +78,7 @@ class _State:
     traces: list[str] = field(default_factory=list)
 
 
-def audit(path: Path, options: Options = Options(), rules: Mapping[str, Rule] | None = None) -> AuditReport:  # noqa: B008
+def audit(path: Path, options: Options = Options(), rules: Mapping[str, Rule] | None = None) -> AuditReport:
     """Audit the submission at ``path``.
 
     Raises the intake's errors (no folder, no submission, several), `UsageError`, and `suppress.ConfigError`;
@@ -88,7 +101,7 @@ def check_witnesses(witnesses: tuple[Witness, ...]) -> None:
 
 
 def audit_submission(
-    submission: Submission, options: Options = Options(), rules: Mapping[str, Rule] | None = None  # noqa: B008
+    submission: Submission, options: Options = Options(), rules: Mapping[str, Rule] | None = None
 ) -> AuditReport:
     """Audit a submission that intake has read already; ``rules`` replaces the shipped ones in tests."""
     if rules is None:
@@ -119,6 +132,23 @@ def audit_submission(
         settings=_settings(submission),
         verdict_reason=judgement.reason,
     )
+
+
+def numbered_source(path: Path, name: str, options: Options) -> str:
+    """The decoded text of the entry (``name`` empty) or of the file ``name``, each line under its number.
+
+    Raises `UsageError` when the submission has no such source.
+    """
+    from auditor.intake import load_submission
+
+    submission = load_submission(path, base=options.base, name=options.name)
+    entry = (submission.entry,) if submission.entry else ()
+    sources = {s.path: s for s in (*entry, *submission.modules)}
+    source = sources.get(name) if name else submission.entry
+    if source is None:
+        known = ", ".join(sources) or "none"
+        raise UsageError(f"no source {name!r} in this submission; it has: {known}" if name else "no script was found")
+    return "".join(f"{n:6}  {visible(line)}\n" for n, line in enumerate(source.text.splitlines(), 1))
 
 
 def _run_witnesses(submission: Submission, options: Options, state: _State) -> None:

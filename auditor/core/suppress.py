@@ -89,7 +89,9 @@ def read_comments(texts: Mapping[str, str]) -> tuple[list[Allow], list[str]]:
                 continue
             rule, reason = match.group(1), " ".join(match.group(2).split())
             if not rule or not reason:
-                notes.append(f"{path}:{number}: the suppression of {rule or 'no rule'} gives no reason and has no effect.")
+                notes.append(
+                    f"{path}:{number}: the suppression of {rule or 'no rule'} gives no reason and has no effect."
+                )
                 continue
             covered = {number} if line[: match.start()].strip() else _next_code_line(lines, number)
             allows.append(Allow(rule, reason, Place(file=path, line=number), path, frozenset(covered)))

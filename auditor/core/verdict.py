@@ -46,7 +46,9 @@ def judge(
     if refused:
         return Judgement(Verdict.NON_COMPLIANT, complete, f"Found, and ruled illegal: {_names(refused)}.")
     if found:
-        return Judgement(Verdict.NEEDS_REVIEW, complete, f"Found, for a person to decide: {_names(r.rule for r in found)}.")
+        return Judgement(
+            Verdict.NEEDS_REVIEW, complete, f"Found, for a person to decide: {_names(r.rule for r in found)}."
+        )
     if absent:
         return Judgement(Verdict.INCONCLUSIVE, complete, f"A required witness did not run: {', '.join(absent)}.")
     if gaps:

@@ -1,0 +1,306 @@
+"""The command line. Everything heavy is imported when a command needs it, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor import __version__
+from auditor.core.types import Verdict, Witness
+
+if TYPE_CHECKING:
+    from auditor.core.types import AuditReport
+
+EXIT = {
+    Verdict.NO_VIOLATION_FOUND: 0,
+    Verdict.NON_COMPLIANT: 1,
+    Verdict.NEEDS_REVIEW: 10,
+    Verdict.INCONCLUSIVE: 11,
+}
+USAGE, FAILED, INTERRUPTED = 2, 3, 130
+
+SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
+FORMATS = ("text", "json", "markdown")
+LATER_FORMATS = ("sarif", "github", "html")
+COMMANDS = ("audit", "rules", "explain")
+LATER_COMMANDS = ("probe", "rerun", "sweep", "board", "bpb")
+
+app = typer.Typer(
+    name="golf-audit",
+    help="Audit a parameter-golf submission: what was checked, what was found, what could not be covered.",
+    epilog="golf-audit PR_DIR is golf-audit audit PR_DIR. Exit codes: 0 no violation found, 1 non-compliant, "
+    "10 needs review, 11 inconclusive, 2 wrong usage or no submission there, 3 the tool itself failed.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Misuse(Exception):
+    """Wrong usage: the message is one sentence."""
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(f"golf-audit {__version__}")
+        raise typer.Exit(0)
+
+
+@app.command()
+def audit(
+    path: Annotated[str, typer.Argument(metavar="PR_DIR", help="A submission folder, or a checkout of the PR.")] = "",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="FORMAT[=FILE]", help="text, json or markdown; repeatable; to FILE when given."
+        ),
+    ] = None,
+    witness: Annotated[str, typer.Option(help="Witnesses to hear, separated by commas.")] = "",
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not run the behaviour witness.")] = False,
+    as_of: Annotated[str, typer.Option(metavar="DATE", help="Judge by the rulings known on DATE (YYYY-MM-DD).")] = "",
+    fail_on: Annotated[
+        str, typer.Option(metavar="VERDICT", help="Exit non-zero only for VERDICT or worse.")
+    ] = Verdict.INCONCLUSIVE.value,
+    base: Annotated[
+        str, typer.Option(metavar="REF", help="In a checkout: what the PR is compared with.")
+    ] = "origin/main",
+    submission: Annotated[str, typer.Option(metavar="NAME", help="Which of several submission folders.")] = "",
+    config: Annotated[str, typer.Option(metavar="FILE", help="Read suppressions from FILE.")] = "",
+    ignore_suppressions: Annotated[
+        bool, typer.Option("--ignore-suppressions", help="Judge as if no suppression were recorded.")
+    ] = False,
+    show_source: Annotated[
+        str | None,
+        typer.Option(metavar="[FILE]", help="Print the decoded text of the script (or FILE) with line numbers."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="All notes, timings, tracebacks.")] = False,
+) -> None:
+    """Audit one submission."""
+
+    def body() -> int:
+        from auditor import engine
+
+        if not path:
+            raise Misuse("give the folder of a submission, or a checkout of its pull request")
+        outputs = parse_formats(formats or [])
+        least = _verdict(fail_on)
+        options = engine.Options(
+            witnesses=parse_witnesses(witness, engine.DEFAULT_WITNESSES, no_probe),
+            as_of=_date(as_of), base=base, name=submission or None,
+            config=Path(config) if config else None,
+            ignore_suppressions=ignore_suppressions, timings=verbose,
+        )  # fmt: skip
+        if show_source is not None:
+            sys.stdout.write(engine.numbered_source(Path(path), show_source, options))
+            return 0
+        report = engine.audit(Path(path), options)
+        for name, file in outputs:
+            _deliver(report, name, file, verbose)
+        return exit_code(report.verdict, least)
+
+    raise typer.Exit(guarded(body, verbose))
+
+
+@app.command()
+def rules() -> None:
+    """List the rules with their rulings."""
+
+    def body() -> int:
+        from auditor.report.rules import listing
+        from rules import load_rules
+
+        sys.stdout.write(listing(load_rules()))
+        return 0
+
+    raise typer.Exit(guarded(body, False))
+
+
+@app.command()
+def explain(rule_id: Annotated[str, typer.Argument(metavar="RULE_ID")] = "") -> None:
+    """Print everything known of one rule: ruling, authority, limits, examples."""
+
+    def body() -> int:
+        from auditor.report.rules import explanation
+        from rules import load_rules
+
+        known = load_rules()
+        if rule_id not in known:
+            import difflib
+
+            near = difflib.get_close_matches(rule_id, known, 3)
+            hint = f"; close: {', '.join(near)}" if near else "; golf-audit rules lists them"
+            raise Misuse(
+                f"there is no rule {rule_id!r}{hint}" if rule_id else "name a rule; golf-audit rules lists them"
+            )
+        sys.stdout.write(explanation(known[rule_id]))
+        return 0
+
+    raise typer.Exit(guarded(body, False))
+
+
+def parse_formats(asked: list[str]) -> list[tuple[str, str | None]]:
+    """``json=FILE`` to (name, file); raises `Misuse` for an unknown format, or two formats on one output."""
+    outputs: list[tuple[str, str | None]] = []
+    for item in asked or ["text"]:
+        name, equals, file = item.partition("=")
+        if name in LATER_FORMATS:
+            raise Misuse(f"the format {name} comes with a later version; this one has {', '.join(FORMATS)}")
+        if name not in FORMATS:
+            raise Misuse(f"unknown format {name!r}: use {', '.join(FORMATS)}, each also as FORMAT=FILE")
+        if equals and not file:
+            raise Misuse(f"--format {name}= names no file")
+        outputs.append((name, file or None))
+    targets = [file for _, file in outputs]
+    if len(set(targets)) < len(targets):
+        raise Misuse(
+            "two formats would go to the same place: give all but one a file of its own, as --format json=FILE"
+        )
+    return sorted(outputs, key=lambda output: output[1] is None)
+
+
+def parse_witnesses(text: str, default: tuple[Witness, ...], no_probe: bool) -> tuple[Witness, ...]:
+    """A comma-separated list; raises `Misuse` for a name that is no witness."""
+    if not text:
+        return default
+    chosen: list[Witness] = []
+    for name in text.split(","):
+        try:
+            chosen.append(Witness(name.strip()))
+        except ValueError:
+            raise Misuse(f"unknown witness {name.strip()!r}: use source, record") from None
+    if no_probe:
+        chosen = [w for w in chosen if w is not Witness.BEHAVIOUR]
+    return tuple(dict.fromkeys(chosen))
+
+
+def exit_code(verdict: Verdict, least: Verdict) -> int:
+    """The verdict's exit code, or 0 when it is less severe than ``least``."""
+    return EXIT[verdict] if SEVERITY.index(verdict) >= SEVERITY.index(least) else 0
+
+
+def _verdict(text: str) -> Verdict:
+    allowed = [v.value for v in reversed(SEVERITY) if v is not Verdict.NO_VIOLATION_FOUND]
+    if text not in allowed:
+        raise Misuse(f"--fail-on takes {', '.join(allowed)}; not {text!r}")
+    return Verdict(text)
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise Misuse(f"--as-of takes a date as YYYY-MM-DD; not {text!r}") from None
+
+
+def _deliver(report: AuditReport, name: str, file: str | None, verbose: bool) -> None:
+    text = _render(report, name, file is None, verbose)
+    if file is None:
+        sys.stdout.write(text if name == "json" else _printable(text))
+        sys.stdout.flush()
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise Misuse(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) -> str:
+    if name == "json":
+        from auditor.report import json as machine
+
+        return machine.render(report)
+    if name == "markdown":
+        from auditor.report import markdown
+
+        return markdown.render(report)
+    from auditor.report import terminal
+
+    on_tty = to_terminal and sys.stdout.isatty()
+    color = on_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = os.get_terminal_size(sys.stdout.fileno()).columns if on_tty else 80
+    return terminal.render(report, width=width or 80, color=color, verbose=verbose)
+
+
+def _printable(text: str) -> str:
+    """What the output's own encoding cannot hold becomes an escape instead of a crash."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def guarded(body: Callable[[], int], verbose: bool) -> int:
+    """Run a command; every way to fail gives its exit code and one line on stderr, a traceback only if ``verbose``."""
+    from auditor.core.suppress import ConfigError
+    from auditor.engine import IntakeError, UsageError
+
+    try:
+        return body()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except (Misuse, UsageError, ConfigError, IntakeError) as error:
+        return _complain(error, USAGE)
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        return _complain(f"the tool itself failed: {type(error).__name__}: {error} (--verbose shows where)", FAILED)
+
+
+def _complain(message: object, code: int) -> int:
+    from auditor.core.text import plain
+
+    with contextlib.suppress(BrokenPipeError):
+        print(f"golf-audit: {plain(message, 600)}", file=sys.stderr, flush=True)
+    return code
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the ``golf-audit`` script; always ends in `SystemExit`."""
+    arguments = with_command(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in LATER_COMMANDS:
+        sys.exit(_complain(f"the command {arguments[0]} comes with a later version", USAGE))
+    try:
+        sys.exit(app(arguments, standalone_mode=False, prog_name="golf-audit") or 0)
+    except typer.Abort:
+        sys.exit(_complain("interrupted", INTERRUPTED))
+    except Exception as error:
+        describe = getattr(error, "format_message", None)  # click's own usage errors, whichever click typer brings
+        if describe is None:
+            sys.exit(_complain(f"the tool itself failed: {type(error).__name__}: {error}", FAILED))
+        sys.exit(_complain(f"{describe()} (golf-audit --help)", USAGE))
+
+
+def with_command(arguments: list[str]) -> list[str]:
+    """Put ``audit`` in front where no command is named, and give a bare ``--show-source`` its empty value."""
+    if not arguments or arguments[0] in (*COMMANDS, *LATER_COMMANDS, "--help", "--version"):
+        return _show_source(arguments) if arguments else ["audit"]
+    return ["audit", *_show_source(arguments)]
+
+
+def _show_source(arguments: list[str]) -> list[str]:
+    """``--show-source`` takes a file name when one follows; the folder may stand before or after it."""
+    if "--show-source" not in arguments:
+        return arguments
+    at = arguments.index("--show-source")
+    rest = arguments[at + 1 :]
+    value = rest[0] if rest and not rest[0].startswith("-") else ""
+    others = arguments[:at] + (rest[1:] if value else rest)
+    folder_named = any(Path(a).is_dir() for a in others if not a.startswith("-"))
+    if value and not folder_named and Path(value).is_dir():
+        others, value = [*others, value], ""
+    return [*others, f"--show-source={value}"]
+
+
+if __name__ == "__main__":
+    main()
