@@ -40,7 +40,7 @@ def _visible(char: str) -> str:
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&^])")
 _LIST_START = re.compile(r"^(\s*)([-=]|\d+[.)])")
-_AUTOLINK = re.compile(r"(@|#|GH-|://|www|\b[0-9a-f]{7}(?=[0-9a-f]*\b))(?=.)", re.IGNORECASE)
+_AUTOLINK = re.compile(r"(@|#|GH-|www(?=\.)|:(?=//))", re.IGNORECASE)
 
 
 def markdown(text: object, limit: int = LONG) -> str:

@@ -1,0 +1,42 @@
+"""The shipped submissions and their expected results (``expected.json`` beside or in each)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auditor.core.types import Outcome
+from auditor.engine import Options, audit
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "submissions"
+
+
+def fixtures() -> list[Path]:
+    """Every shipped fixture."""
+    return sorted(path.parent for path in FIXTURES.glob("*/expected.json"))
+
+
+def target(fixture: Path) -> Path:
+    """The folder to audit: the record folder below the fixture where there is one, else the fixture itself."""
+    inner = [p for p in fixture.glob("records/*/*") if p.is_dir()]
+    return inner[0] if len(inner) == 1 else fixture
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=lambda path: str(path.name))
+def test_fixture(fixture: Path) -> None:
+    expected = json.loads((fixture / "expected.json").read_text(encoding="utf-8"))
+    report = audit(target(fixture), Options())
+    found = {r.rule for r in report.results if r.outcome is Outcome.FOUND and not r.suppressed}
+    counting = {rule for rule in found if report.rules[rule].ruling.value != "legal"}
+    said = [(r.rule, r.witness.value, r.reason) for r in report.results if r.outcome in (Outcome.FOUND, Outcome.UNKNOWN)]
+    assert not [r for r in report.results if r.outcome is Outcome.ERROR], report.results
+    assert report.verdict.value == expected["verdict"], said
+    if expected.get("exact", True):
+        assert set(expected["found"]) - found == set(), said
+        assert counting - set(expected["found"]) == set(), said
+
+
+def test_there_are_fixtures() -> None:
+    assert fixtures()
