@@ -164,6 +164,9 @@ class MixKind(StrEnum):
     """Probabilities of the realised token alone are mixed with a value that is no distribution over the vocabulary."""
     BYTE_MIX = "byte_mix"
     """A byte-level model's probability is mixed into token scores."""
+    TUNED_ON_SCORE = "tuned_on_score"
+    """A constant (temperature, mixing weight) is chosen by comparing validation scores made with several values;
+    ``scores`` are those made with the chosen one."""
 
 
 @dataclass(frozen=True, slots=True)
