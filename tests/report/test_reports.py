@@ -1,0 +1,153 @@
+"""The three reports: everything is in them, and no submission can write into them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import unicodedata
+
+import jsonschema
+import pytest
+from markdown_it import MarkdownIt
+
+from auditor.core.types import Verdict
+from auditor.report import json as machine
+from auditor.report import markdown, terminal
+from tests.report.sample import HOSTILE, report
+
+READABLE = {"text": terminal.render, "markdown": markdown.render}
+
+
+def flat(text: str) -> str:
+    """Without line breaks and indents: wrapping must not hide a sentence."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_everything_is_in_the_readable_reports(name: str) -> None:
+    text = flat(READABLE[name](report()))
+    for wanted in (
+        "artifact-cap", "16,100,000 bytes", "text.log:7", "Why artifact-cap matters.", "How to mend artifact-cap.",
+        "golf-audit explain artifact-cap", "someone on #1", "slot-causal", "disputed", "train_gpt.py:12", "step 1 text",
+        "ttt-score-first", "1 finding suppressed", "only data text", "golf-audit.toml", "download",
+        "unknown", "train-wallclock", "no log text", "error", "eval-wallclock", "ValueError text",
+        "val-coverage", "missing-readme", "no README", "seeds: 1 of 3", "Could stand as a record row: no",
+        "The behaviour witness did not run.", "Not read: text", "1.0887", "TTT", "edition 2026-05-02", "99",
+    ):  # fmt: skip
+        assert wanted in text or wanted in text.replace("\\", "").replace("\u200b", ""), wanted
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_the_verdict_comes_first_then_the_count_of_the_suppressed_then_the_findings(name: str) -> None:
+    text = READABLE[name](report())
+    order = [text.index(part) for part in ("NON-COMPLIANT", "suppressed by recorded", "Title of artifact-cap")]
+    assert order == sorted(order) and text[:40].count("NON-COMPLIANT") == 1
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_form_stands_in_a_block_of_its_own_after_the_findings(name: str) -> None:
+    text = READABLE[name](report())
+    assert text.index("Title of slot-causal") < text.index("ttt-score-first") < text.index("missing-readme")
+    assert "missing-readme" not in text[: text.index("Form (")]
+
+
+@pytest.mark.parametrize("name", READABLE)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_no_verdict_ever_says_legal_or_clean(name: str, verdict: Verdict) -> None:
+    text = READABLE[name](report(verdict=verdict)).lower()
+    first = text[: text.index("title of")]
+    assert "clean" not in text and not re.search(r"\b(?<!il)legal\b", first)
+
+
+def test_more_findings_than_shown_are_counted() -> None:
+    assert "and 4 more of this rule" in flat(terminal.render(report()))
+    assert "and 1 more" in flat(markdown.render(report()))
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+def test_text_fits_its_width_and_has_no_escapes(width: int) -> None:
+    text = terminal.render(report(), width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "\x1b" not in text
+
+
+def test_color_is_only_on_request() -> None:
+    assert "\x1b[" in terminal.render(report(), color=True)
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_hostile_text_reaches_no_reader(name: str) -> None:
+    text = READABLE[name](report(HOSTILE))
+    bad = [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\u200b"]
+    assert not bad
+    assert len(re.findall(r"^(## golf-audit: )?NO VIOLATION FOUND", text, re.M)) == 0
+
+
+def test_hostile_text_is_no_markup_in_markdown() -> None:
+    text = markdown.render(report(HOSTILE))
+    tokens = MarkdownIt("commonmark", {"linkify": False}).enable(["table", "strikethrough"]).parse(text)
+    inline = [child for token in tokens for child in token.children or []]
+    html = "".join(t.content for t in (*tokens, *inline) if t.type in ("html_block", "html_inline"))
+    assert set(re.findall(r"<[^>]*>", html)) == {"<details>", "<summary>", "</summary>", "</details>"}
+    assert text.count("<details>") == 3
+    assert not [t for t in inline if t.type in ("link_open", "image", "s_open")]
+    assert not [t for t in tokens if t.type in ("fence", "table_open", "code_block")]
+    prose = "".join(t.content for t in inline if t.type == "text")
+    assert "://" not in prose and "@everyone" not in prose
+    heads = [
+        inner.content
+        for token, inner in itertools.pairwise(tokens)
+        if token.tag == "h2" and token.nesting == 1
+    ]
+    assert heads == ["golf-audit: NON-COMPLIANT"]
+
+
+def test_the_markup_test_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown, "markdown", lambda text, limit=0: str(text))
+    with pytest.raises(AssertionError):
+        test_hostile_text_is_no_markup_in_markdown()
+
+
+def test_a_very_long_line_does_not_fill_the_report() -> None:
+    for render in READABLE.values():
+        assert len(render(report("x" * 1_000_000))) < 70_000
+
+
+def test_markdown_is_cut_to_what_a_comment_holds_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown, "LIMIT", 3000)
+    text = markdown.render(report())
+    assert len(text) < 3300 and "Cut here" in text
+    assert text.count("<details>") == text.count("</details>")
+
+
+@pytest.mark.parametrize("foreign", ["text", HOSTILE, "\udce9\x00", "x" * 10_000])
+@pytest.mark.parametrize("verdict", Verdict)
+def test_json_satisfies_the_shipped_schema(foreign: str, verdict: Verdict) -> None:
+    text = machine.render(report(foreign, verdict=verdict))
+    jsonschema.Draft202012Validator(machine.schema()).validate(json.loads(text))
+    assert text.isascii()
+
+
+def test_the_schema_is_itself_valid_and_refuses_planted_faults() -> None:
+    jsonschema.Draft202012Validator.check_schema(machine.schema())
+    validator = jsonschema.Draft202012Validator(machine.schema())
+    for key, value in (("verdict", "legal"), ("schema_version", 2), ("complete", None), ("edition", "spring")):
+        document = machine.document(report())
+        document[key] = value
+        assert not validator.is_valid(document), key
+    document = machine.document(report())
+    document["results"][0]["findings"] = []
+    assert not validator.is_valid(document)
+    del document["results"]
+    assert not validator.is_valid(document)
+
+
+def test_json_has_the_fixed_keys_and_no_nan() -> None:
+    document = machine.document(report())
+    assert set(document) >= {
+        "schema_version", "tool", "edition", "submission", "verdict", "complete", "record_ready", "results", "claims",
+    }  # fmt: skip
+    assert document["results"][0]["findings"][0]["at"] == {"log": "text.log", "line": 7}
+    assert document["suppressed_count"] == 1
+    assert document["submission"]["packed"] == {"layers": ["lzma", "text"], "bytes_shipped": 10, "bytes_decoded": 99}
