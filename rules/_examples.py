@@ -9,7 +9,8 @@ Which line must be reported (marked ``# [rule-id]`` at its end):
   write, the table update, the accumulation of a Hessian;
 - look-up rules: the line that reads the table under the target's key;
 - mixes and minima: the line that combines;
-- reads and external calls: the line of the call.
+- reads: the line that calls the loader (``stream.next_batch(...)``, ``load_data_shard(...)``), not the lines inside the
+  loader; external calls: the line of the call.
 
 For legal patterns INVALID holds the scripts in which the pattern must be recognised, VALID those in which it must not.
 '''

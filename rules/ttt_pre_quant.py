@@ -8,6 +8,7 @@ from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
 from rules._examples import TTT_FLAGS, prequant, score_first, scored, script
+from rules._examples_calib import PHASED, mark
 from rules._examples_prequant import (
     CALIBRATE_METHOD,
     CHUNK_TRAIN_THEN_SCORE,
@@ -28,6 +29,7 @@ from rules._order import conclude, pair_findings, pairs, scored_in_pass, trains_
 _CALL = "ttt_adapt(args, model, val_tokens, log0)\n"
 _EVAL_TTT = scored("eval_val_ttt(args, model, val_tokens, byte_lut, log0)", "legal_ttt_exact")
 _GATED = "if args.prequant_ttt:\n    ttt_adapt(args, model, val_tokens, log0)\n"
+_PREFIX = 'prefix_docs = int(os.environ.get("PHASED_TTT_PREFIX_DOCS", 2000))\n'
 _OFF = TTT_FLAGS + 'prequant_ttt = bool(int(os.environ.get("PREQUANT_TTT", "0")))\n'
 _ON = TTT_FLAGS + 'prequant_ttt = bool(int(os.environ.get("PREQUANT_TTT", "1")))\n'
 
@@ -108,6 +110,8 @@ class TttPreQuant(Rule):
         Example("adapts a copy that is thrown away", {"train_gpt.py": script(
             prequant(), flags=TTT_FLAGS, imports="import copy\n",
             before="probe = copy.deepcopy(model)\nttt_adapt(args, probe, val_tokens, log0)\ndel probe\n")}),
+        Example("phased: base weights learn from scored documents", {"train_gpt.py": script(
+            mark(PHASED), flags=_PREFIX, after=scored("eval_phased(args, model, val_tokens, byte_lut)"))}),
         Example("dead branch under a constant", {"train_gpt.py": script(
             OTHER_BRANCH_DEAD, flags=TTT_FLAGS, before="finetune_ema(args, model, val_tokens)\n")}),
     ]
@@ -140,6 +144,9 @@ class TttPreQuant(Rule):
             after=scored("eval_val_adaptive(args, model, val_tokens, byte_lut)"))}),
         Example("per-document LoRA trained on the whole document first", {"train_gpt.py": script(
             DOC_LORA_WHOLE, after=scored("eval_docs(args, model, val_tokens, byte_lut)"))}),
+        Example("a phase that trains on all of validation", {"train_gpt.py": script(
+            mark(PHASED, "ttt-pre-quant").replace("torch.cat(scored))", "val_tokens)"), flags=_PREFIX,
+            after=scored("eval_phased(args, model, val_tokens, byte_lut)"))}),
         Example("a bias fitted on all of validation first", {"train_gpt.py": script(
             VECTOR_FIT, after=scored("eval_biased(args, model, val_tokens, byte_lut)"))}),
         Example("guarded by a condition that cannot be decided", {"train_gpt.py": script(

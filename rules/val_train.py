@@ -1,0 +1,108 @@
+"""The model is trained on validation shards."""
+
+from __future__ import annotations
+
+from auditor.core.rule import Example, Rule, Ruled
+from auditor.core.submission import Submission
+from auditor.core.types import Confidence, Finding, Kind, Ruling
+from auditor.record.facts import RecordFacts
+from auditor.source.facts import Order, SourceFacts, StateKind
+from rules._examples import TTT_FLAGS, prequant, script
+from rules._examples_prequant import PERIODIC
+from rules._order import conclude, pair_findings, pairs, trains_on_val
+
+_FLAG = 'train_on_val = bool(int(os.environ.get("TRAIN_ON_VAL", "0")))\n'
+_SOURCE = "stream = TokenStream(args.val_files if args.train_on_val else args.train_files)\n"
+_STEP = '''\
+for step in range(args.iterations):
+    x, y = stream.next_batch(8, args.seq_len)
+    optimizer.zero_grad()
+    model(x, y).backward()
+    optimizer.step()  # [val-train]
+'''
+_STEP_UNMARKED = _STEP.replace("  # [val-train]", "")
+_BOTH = '''\
+def batches():
+    while True:
+        yield stream.next_batch(8, args.seq_len)
+        for i in range(0, val_tokens.numel() - args.seq_len, args.seq_len):
+            yield val_tokens[i : i + args.seq_len][None], val_tokens[i + 1 : i + args.seq_len + 1][None]
+
+feed = batches()
+for step in range(args.iterations):
+    x, y = next(feed)
+    optimizer.zero_grad()
+    model(x, y).backward()
+    optimizer.step()  # [val-train]
+'''
+_ENV_FILES = script(train=_STEP_UNMARKED).replace(
+    'os.path.join(data_path, "fineweb_train_*.bin")',
+    'os.environ.get("TRAIN_FILES", "./data/datasets/fineweb10B_sp1024/fineweb_train_*.bin")')
+_ENV_FILES_MARKED = _ENV_FILES.replace("        optimizer.step()\n", "        optimizer.step()  # [val-train]\n")
+
+
+class ValTrain(Rule):
+    """What it does:
+    The training loop reads validation shards, alone or mixed with training shards, and updates the weights from them.
+
+    Why it is not allowed:
+    "You CANNOT access validation data during training." An early permission to train on validation data only was
+    withdrawn.
+
+    How to fix it:
+    Train on ``fineweb_train_*`` only; validation shards may be loaded for evaluation without gradients.
+
+    Known limits:
+    A data folder in which a validation shard is linked under a training name cannot be seen in the source.
+
+    Authority:
+    README O8 (20 March) [M]; cocohearts on #64, #179; 0hq on #44 [M*].
+    """
+
+    title = "The model is trained on validation shards"
+    ruling = Ruling.ILLEGAL
+    kind = Kind.INTEGRITY
+    authority = "README O8 [M]; cocohearts on #64, #179 [M*]; 0hq on #44 [M*]"
+    since = "2026-03-20"
+
+    def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
+        """Found: the training proper updates weights from validation tokens."""
+        illegal = [
+            pair for pair in pairs(facts, StateKind.WEIGHTS)
+            if trains_on_val(facts, pair.update) and pair.order is not Order.SCORE_FIRST
+        ]
+        message = "the training loop updates the weights here from validation tokens"
+        return conclude(
+            facts, pair_findings(illegal, message), "the model is trained on validation shards",
+            "the training loop reads no validation tokens",
+        )
+
+    def check_record(self, submission: Submission, facts: RecordFacts) -> Ruled:
+        """Found: a log names validation shards as training data."""
+        findings = [
+            Finding(Confidence.MEDIUM, f"the log names validation shards as training data: {text[:120]}", at)
+            for run in facts.judged() for text, at in run.train_paths if "fineweb_val" in text
+        ]
+        if findings:
+            return Ruled.found(findings, "a log names validation shards as training data")
+        return Ruled.not_applicable("no log names validation shards as training data")
+
+    VALID = [
+        Example("plain training", {"train_gpt.py": script()}),
+        Example("periodic validation", {"train_gpt.py": script(train=PERIODIC)}),
+        Example("flag off by default", {"train_gpt.py": script(flags=_FLAG, train=_SOURCE + _STEP_UNMARKED)}),
+        Example("adaptation after training is another rule's", {"train_gpt.py": script(
+            prequant(), flags=TTT_FLAGS, before="ttt_adapt(args, model, val_tokens, log0)\n")}),
+    ]
+    INVALID = [
+        Example("stream over validation shards", {"train_gpt.py": script(
+            train="stream = TokenStream(args.val_files)\n" + _STEP)}),
+        Example("flag on in the run script", {
+            "train_gpt.py": script(flags=_FLAG, train=_SOURCE + _STEP),
+            "run.sh": "TRAIN_ON_VAL=1 torchrun --nproc_per_node=8 train_gpt.py\n"}),
+        Example("generator that mixes both", {"train_gpt.py": script(train=_BOTH)}),
+        Example("pattern set by the run script", {
+            "train_gpt.py": _ENV_FILES_MARKED,
+            "run.sh": "export TRAIN_FILES='./data/datasets/fineweb10B_sp1024/fineweb_val_*.bin'\n"
+                      "torchrun --nproc_per_node=8 train_gpt.py\n"}),
+    ]
