@@ -69,6 +69,9 @@ class Options:
     witness_seconds: float = 30.0
 
 
+DEFAULTS = Options()
+
+
 @dataclass(slots=True)
 class _State:
     """What one audit gathers on its way."""
@@ -78,7 +81,7 @@ class _State:
     traces: list[str] = field(default_factory=list)
 
 
-def audit(path: Path, options: Options = Options(), rules: Mapping[str, Rule] | None = None) -> AuditReport:
+def audit(path: Path, options: Options = DEFAULTS, rules: Mapping[str, Rule] | None = None) -> AuditReport:
     """Audit the submission at ``path``.
 
     Raises the intake's errors (no folder, no submission, several), `UsageError`, and `suppress.ConfigError`;
@@ -101,7 +104,7 @@ def check_witnesses(witnesses: tuple[Witness, ...]) -> None:
 
 
 def audit_submission(
-    submission: Submission, options: Options = Options(), rules: Mapping[str, Rule] | None = None
+    submission: Submission, options: Options = DEFAULTS, rules: Mapping[str, Rule] | None = None
 ) -> AuditReport:
     """Audit a submission that intake has read already; ``rules`` replaces the shipped ones in tests."""
     if rules is None:

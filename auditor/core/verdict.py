@@ -37,6 +37,7 @@ def judge(
     findings never decide. ``required`` witnesses that are not among ``ran`` leave the audit inconclusive. A result
     of a rule without metadata is a ``KeyError``: it must not pass unnoticed.
     """
+    results = tuple(results)
     deciding = [r for r in results if r.suppressed is None and decides(rules[r.rule])]
     found = [r for r in deciding if r.outcome is Outcome.FOUND]
     gaps = [r for r in deciding if r.outcome in _GAPS]
@@ -53,7 +54,7 @@ def judge(
         return Judgement(Verdict.INCONCLUSIVE, complete, f"A required witness did not run: {', '.join(absent)}.")
     if gaps:
         return Judgement(Verdict.INCONCLUSIVE, complete, f"Could not be decided: {_names(r.rule for r in gaps)}.")
-    return Judgement(Verdict.NO_VIOLATION_FOUND, complete, "Nothing was found by the checks that ran.")
+    return Judgement(Verdict.NO_VIOLATION_FOUND, complete, _nothing(results, rules))
 
 
 def decides(meta: RuleMeta) -> bool:
@@ -79,6 +80,14 @@ def _refused(found: Iterable[RuleResult], rules: Mapping[str, RuleMeta]) -> list
         for rule, ranks in best.items()
         if max(ranks.values()) >= high or sum(rank >= medium for rank in ranks.values()) >= 2
     ]
+
+
+def _nothing(results: Iterable[RuleResult], rules: Mapping[str, RuleMeta]) -> str:
+    """The sentence of a verdict without findings; it says what only a recorded reason keeps from deciding."""
+    silenced = [r.rule for r in results if r.suppressed is not None and decides(rules[r.rule])]
+    if silenced:
+        return f"Nothing stands; suppressed by a recorded reason: {_names(silenced)}."
+    return "Nothing was found by the checks that ran."
 
 
 def _names(rules: Iterable[str]) -> str:
