@@ -1,0 +1,55 @@
+"""The README is tested output: its console blocks show what the commands print (``UPDATE_README=1`` rewrites them)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from auditor import cli, engine
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+BLOCK = re.compile(r"```console\n\$ golf-audit (?P<arguments>[^\n]*)\n(?P<output>.*?)```", re.S)
+
+
+def printed(arguments: str) -> str:
+    """What the command prints when it is piped."""
+    command = [sys.executable, "-m", "auditor.cli", *shlex.split(arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+
+
+def test_console_blocks_show_what_is_printed() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert BLOCK.search(text)
+    fresh = BLOCK.sub(lambda m: f"```console\n$ golf-audit {m['arguments']}\n{printed(m['arguments'])}```", text)
+    if os.environ.get("UPDATE_README"):
+        README.write_text(fresh, encoding="utf-8")
+    else:
+        assert text == fresh, "run UPDATE_README=1 python -m pytest tests/test_readme.py"
+
+
+def test_every_option_and_exit_code_is_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    used = set(re.findall(r'"(--[a-z-]+)"', (ROOT / "auditor/cli.py").read_text()))
+    used |= {"--witness", "--as-of", "--fail-on", "--base", "--submission", "--config", "--show-source"}
+    assert not {option for option in used - {"--help", "--version", "--no-probe"} if option not in text}
+    codes = {str(code) for code in (*cli.EXIT.values(), cli.USAGE, cli.FAILED, cli.INTERRUPTED)}
+    assert codes == set(re.findall(r"^\| (\d+) \|", text, re.M))
+    for name in (*cli.LATER_COMMANDS, *cli.LATER_FORMATS):
+        assert f"`{name}`" in text, name
+    assert all(witness.value in text for witness in engine.DEFAULT_WITNESSES)
+
+
+def test_its_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README.read_text(encoding="utf-8"))) <= targets
+
+
+def test_no_page_names_a_machine() -> None:
+    for path in (README, ROOT / "CHANGELOG.md", ROOT / "Makefile", ROOT / ".ci/run"):
+        assert not re.search(r"/(work|tmp|root|home)/", path.read_text(encoding="utf-8")), path
