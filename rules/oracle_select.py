@@ -7,7 +7,8 @@ from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
 from auditor.source.facts import MixKind, SourceFacts
 from rules._examples import scored, script
-from rules._examples_tables import FULL_VOCAB_CAUSAL, hedge, oracle
+from rules._examples_mixes import hedge, oracle
+from rules._examples_tables import FULL_VOCAB_CAUSAL
 from rules._lookups import mix_findings
 from rules._order import conclude
 

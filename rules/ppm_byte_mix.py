@@ -10,7 +10,7 @@ from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import MixKind, SourceFacts
 from rules._examples import script
-from rules._examples_tables import PPM, PPM_NUMPY
+from rules._examples_mixes import PPM, PPM_NUMPY
 from rules._lookups import mix_findings
 from rules._order import conclude
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -26,6 +28,7 @@ from rules._examples_prequant import (
 )
 from rules._order import conclude, pair_findings, pairs, scored_in_pass, trains_on_val
 
+_TEMPERATURE = re.compile(r"temp", re.I)
 _CALL = "ttt_adapt(args, model, val_tokens, log0)\n"
 _EVAL_TTT = scored("eval_val_ttt(args, model, val_tokens, byte_lut, log0)", "legal_ttt_exact")
 _GATED = "if args.prequant_ttt:\n    ttt_adapt(args, model, val_tokens, log0)\n"
@@ -68,6 +71,7 @@ class TttPreQuant(Rule):
             pair for pair in pairs(facts, StateKind.WEIGHTS, StateKind.VECTOR)
             if _trained_first(pair.order, pair.update.kind)
             and not trains_on_val(facts, pair.update)
+            and not (pair.update.kind is StateKind.VECTOR and _TEMPERATURE.search(pair.update.site.function))
             and not (pair.order is Order.EARLIER_PASS and scored_in_pass(facts, pair.update))
         ]
         message = "weights are updated here from validation tokens that are scored afterwards"
