@@ -101,9 +101,12 @@ def audit(
             ignore_suppressions=ignore_suppressions, timings=verbose,
         )  # fmt: skip
         if show_source is not None:
-            sys.stdout.write(engine.numbered_source(Path(path), show_source, options))
+            _write(engine.numbered_source(Path(path), show_source, options))
             return 0
-        report = engine.audit(Path(path), options)
+        from auditor.report.progress import waiting
+
+        with waiting(f"auditing {path}"):
+            report = engine.audit(Path(path), options)
         for name, file in outputs:
             _deliver(report, name, file, verbose)
         return exit_code(report.verdict, least)
@@ -119,7 +122,7 @@ def rules() -> None:
         from auditor.report.rules import listing
         from rules import load_rules
 
-        sys.stdout.write(listing(load_rules()))
+        _write(listing(load_rules()))
         return 0
 
     raise typer.Exit(guarded(body, False))
@@ -142,7 +145,7 @@ def explain(rule_id: Annotated[str, typer.Argument(metavar="RULE_ID")] = "") -> 
             raise Misuse(
                 f"there is no rule {rule_id!r}{hint}" if rule_id else "name a rule; golf-audit rules lists them"
             )
-        sys.stdout.write(explanation(known[rule_id]))
+        _write(explanation(known[rule_id]))
         return 0
 
     raise typer.Exit(guarded(body, False))
@@ -205,8 +208,7 @@ def _date(text: str) -> date | None:
 def _deliver(report: AuditReport, name: str, file: str | None, verbose: bool) -> None:
     text = _render(report, name, file is None, verbose)
     if file is None:
-        sys.stdout.write(text if name == "json" else _printable(text))
-        sys.stdout.flush()
+        _write(text)
         return
     try:
         Path(file).write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -231,10 +233,17 @@ def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) ->
     return terminal.render(report, width=width or 80, color=color, verbose=verbose)
 
 
-def _printable(text: str) -> str:
-    """What the output's own encoding cannot hold becomes an escape instead of a crash."""
+def _write(text: str) -> None:
+    """Print; what the output's encoding cannot hold becomes an escape.
+
+    A reader who has left (``| head``) is no error, and leaves the exit code to the verdict.
+    """
     encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def guarded(body: Callable[[], int], verbose: bool) -> int:
@@ -244,9 +253,6 @@ def guarded(body: Callable[[], int], verbose: bool) -> int:
 
     try:
         return body()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except (Misuse, UsageError, ConfigError, IntakeError) as error:

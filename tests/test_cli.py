@@ -142,7 +142,7 @@ class TestAudit:
         command = f"{sys.executable} -m auditor.cli {HONEST} --verbose | head -1; echo ${{PIPESTATUS[0]}}"
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
         assert run.stderr == "" and "Traceback" not in run.stdout
-        assert run.stdout.startswith("NO VIOLATION FOUND")
+        assert run.stdout.startswith("NO VIOLATION FOUND") and run.stdout.endswith("\n0\n")
 
     def test_an_interrupt_is_one_line_and_130(self, tmp_path: Path) -> None:
         code = (

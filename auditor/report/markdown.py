@@ -65,7 +65,8 @@ def _block(result: RuleResult, meta: RuleMeta, *, first: bool) -> Iterable[str]:
                 yield ""
         yield (
             f"**How to dispute.** {code('golf-audit explain ' + meta.id)} prints the ruling, its source, "
-            "its known limits and its examples; reply with the line that shows otherwise, or record a reason in `golf-audit.toml`."
+            "its known limits and its examples; reply with the line that shows otherwise, "
+            "or record a reason in `golf-audit.toml`."
         )
         yield ""
 

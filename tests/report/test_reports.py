@@ -95,11 +95,7 @@ def test_hostile_text_is_no_markup_in_markdown() -> None:
     assert not [t for t in tokens if t.type in ("fence", "table_open", "code_block")]
     prose = "".join(t.content for t in inline if t.type == "text")
     assert "://" not in prose and "@everyone" not in prose
-    heads = [
-        inner.content
-        for token, inner in itertools.pairwise(tokens)
-        if token.tag == "h2" and token.nesting == 1
-    ]
+    heads = [inner.content for token, inner in itertools.pairwise(tokens) if token.tag == "h2" and token.nesting == 1]
     assert heads == ["golf-audit: NON-COMPLIANT"]
 
 
