@@ -1,0 +1,225 @@
+"""From a submission to its source facts: parse, walk the entry script, turn the recorded events into facts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from auditor.core.submission import Role, SourceFile, Submission
+from auditor.core.syntax import parse_python
+from auditor.core.types import PathStep
+from auditor.source.facts import (
+    DataRead,
+    Disabled,
+    External,
+    Lookup,
+    Loop,
+    Mix,
+    MixKind,
+    Origin,
+    Report,
+    Score,
+    Site,
+    SourceFacts,
+    StateKind,
+    Update,
+)
+from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
+from auditor.source.statements import walk_block
+from auditor.source.values import Val
+
+_NOTHING_RAN: Mapping[str, frozenset[int]] = MappingProxyType({})
+
+
+def analyse(submission: Submission, *, executed: Mapping[str, frozenset[int]] = _NOTHING_RAN) -> SourceFacts:
+    """Follow the data through the submission's script.
+
+    ``executed`` maps files to lines of print calls that the log proves to have run. Raises ``ValueError`` when the
+    submission has no entry script; a script that does not parse gives facts that are not complete.
+    """
+    entry = submission.entry
+    if entry is None:
+        raise ValueError("the submission has no script to follow")
+    texts = {f.path: f.text for f in (entry, *submission.modules) if f.role is not Role.NATIVE}
+    parsed = parse_python(entry.text)
+    if parsed.tree is None:
+        problem = parsed.problem
+        reason = f"{entry.path}:{problem.line if problem else 0}: {problem.reason if problem else 'does not parse'}"
+        return SourceFacts(entry=entry.path, complete=False, unresolved=(reason,), texts=texts)
+    machine = Machine(submission.launch, executed)
+    machine.module_sources = _modules(machine, submission.modules)
+    complete = _run(machine, entry, parsed.tree)
+    return Conversion(machine).facts(entry.path, complete, texts)
+
+
+def _modules(m: Machine, files: tuple[SourceFile, ...]) -> dict[str, tuple[str, ast.Module]]:
+    """Importable names of the Python files beside the entry."""
+    found: dict[str, tuple[str, ast.Module]] = {}
+    for file in files:
+        if not file.path.endswith(".py") or file.role not in (Role.MODULE, Role.OTHER, Role.DATA_PREP):
+            continue
+        parsed = parse_python(file.text)
+        if parsed.tree is None:
+            m.note(f"{file.path} does not parse")
+            continue
+        name = file.path[:-3].replace("/", ".").removesuffix(".__init__")
+        found[name] = (file.path, parsed.tree)
+        found.setdefault(name.rpartition(".")[2], (file.path, parsed.tree))
+    return found
+
+
+def _run(m: Machine, entry: SourceFile, tree: ast.Module) -> bool:
+    scope: dict[str, Val] = {"__name__": Val("__main__"), "__file__": Val(entry.path)}
+    frame = Frame("<module>", entry.path, scope, scope, (), tree)
+    m.frames.append(frame)
+    try:
+        walk_block(m, frame, tree.body)
+    except BudgetSpentError:
+        m.note(f"{entry.path}: the walk was cut short after {m.steps:,} steps, near {m.frames[-1].function}")
+        return False
+    except RecursionError:
+        m.note(f"{entry.path}: nested too deep to follow")
+        return False
+    return True
+
+
+class Conversion:
+    """Events to facts; serial positions from the lexical order along call paths."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.m = machine
+        places = sorted({e.position for e in machine.events})
+        self.rank = {place: i for i, place in enumerate(places)}
+        self.targets = self._score_targets()
+        self.train_loops = self._train_loops()
+        self.train_end = self._train_end()
+
+    def facts(self, entry: str, complete: bool, texts: dict[str, str]) -> SourceFacts:
+        """All facts of the walk."""
+        m = self.m
+        by = {kind: [e for e in m.events if e.what == kind] for kind in ("update", "stat", "score", "lookup", "choice", "report", "read", "external")}
+        updates = [self._update(e, e.data["kind"]) for e in by["update"]]
+        live = [e for e in by["stat"] if any(m.labels[n].key[0] == e.id for n in m.live_statistics)]
+        updates += [self._update(e, StateKind.CALIBRATION) for e in live]
+        return SourceFacts(
+            entry=entry,
+            updates=tuple(updates),
+            scores=tuple(self._score(e) for e in by["score"]),
+            lookups=tuple(self._lookup(e) for e in by["lookup"]),
+            mixes=tuple(self._mix(e) for e in by["choice"]),
+            reports=tuple(self._report(e) for e in by["report"]),
+            reads=tuple([self._read(e) for e in by["read"]] + [self._calibration_read(e) for e in live]),
+            disabled=tuple(Disabled(site, cond, why, site.function) for site, cond, why in m.disabled.values()),
+            external=tuple(self._external(e) for e in by["external"]),
+            loops={loop.id: Loop(loop.id, loop.site, loop.turns) for loop in m.loop_table.values()},
+            complete=complete,
+            unresolved=tuple(m.notes),
+            texts=texts,
+        )
+
+    def _score_targets(self) -> frozenset[tuple[object, ...]]:
+        sites: set[tuple[object, ...]] = set()
+        for event in self.m.events:
+            if event.what == "score":
+                sites |= {self.m.labels[n].key[0] for n in event.data["targets"]}
+        return frozenset(sites)
+
+    def _train_loops(self) -> frozenset[int]:
+        """Outermost loops in which weights are updated from training data."""
+        return frozenset(
+            e.loops[0] for e in self.m.events
+            if e.what == "update" and e.data["kind"] is StateKind.WEIGHTS and e.loops and Origin.TRAIN in self.m.origins(e.labels)
+            and Origin.VAL not in self.m.origins(e.labels)
+        )
+
+    def _train_end(self) -> int | None:
+        ends = [self.rank[e.position] for e in self.m.events if e.loops and e.loops[0] in self.train_loops and e.what == "update"]
+        return max(ends) if ends else None
+
+    def _after_training(self, event: Event) -> bool:
+        if self.train_end is None or (event.loops and event.loops[0] in self.train_loops):
+            return False
+        return self.rank[event.position] > self.train_end
+
+    def _path(self, event: Event) -> tuple[PathStep, ...]:
+        steps: list[PathStep] = []
+        for n in self.m.of_kind(event.labels, "src")[:3]:
+            origin, file, line, what = self.m.labels[n].key
+            if file:
+                name = what.replace("\x00", "*")[-60:]
+                steps.append(PathStep(file, line, f"{origin} data are read here" + (f" ({name})" if name else "")))
+        for site in event.stack:
+            steps.append(PathStep(site.file, site.line, f"called from {site.function}"))
+        steps.append(PathStep(event.site.file, event.site.line, f"in {event.site.function}"))
+        return tuple(steps)
+
+    def _ids(self, event: Event, kind: str) -> frozenset[int]:
+        return frozenset(self.m.labels[n].key[0] for n in self.m.of_kind(event.labels, kind))
+
+    def _update(self, event: Event, kind: StateKind) -> Update:
+        m = self.m
+        return Update(
+            id=event.id, kind=kind, site=event.site, origins=m.origins(event.labels), loops=event.loops,
+            varies=m.varies(event.labels), position=self.rank[event.position], path=self._path(event), guard=event.guard,
+            during_training=bool(event.loops and event.loops[0] in self.train_loops),
+        )
+
+    def _score(self, event: Event) -> Score:
+        m = self.m
+        looked = self._ids(event, "look")
+        depends = self._ids(event, "upd")
+        for number in looked:
+            depends = depends | self._ids(m.events[number], "upd")
+        return Score(
+            id=event.id, site=event.site, loops=event.loops, varies=m.varies(event.labels), position=self.rank[event.position],
+            depends_on=depends - {event.id}, lookups=looked, raw_origins=frozenset(), path=self._path(event), guard=event.guard,
+        )
+
+    def _lookup(self, event: Event) -> Lookup:
+        m = self.m
+        hashed = {m.labels[n].key[0] for n in event.data["hashed"]}
+        ratio = event.data.get("ratio")
+        scored = bool(hashed & self.targets)
+        why = "ratio" if ratio == "hashed" else "scored token" if scored else "exact ratio" if ratio else ""
+        origins = m.origins(m.without(event.labels, "acc"))
+        return Lookup(
+            id=event.id, site=event.site, target_in_key=ratio == "hashed" or scored, why=why, table_origins=origins, loops=event.loops,
+            position=self.rank[event.position], path=self._path(event), guard=event.guard, updates=self._ids(event, "upd"),
+        )
+
+    def _mix(self, event: Event) -> Mix:
+        first, second = (frozenset(self.m.labels[n].key[0] for n in event.data[k]) for k in ("first", "second"))
+        sites = [{self.m.events[i].site for i in ids} for ids in (first, second)]
+        kind = MixKind.MIN_OVER_PASSES if sites[0] & sites[1] else MixKind.BEST_OF_EXPERTS
+        return Mix(kind, event.site, first | second, self._path(event), event.guard)
+
+    def _report(self, event: Event) -> Report:
+        site: Site = event.data["at"]
+        return Report(site, event.data["text"], self._ids(event, "nll"), self.rank[event.position])
+
+    def _read(self, event: Event) -> DataRead:
+        return DataRead(
+            event.data["origin"], event.site, self.rank[event.position], self._after_training(event), None, self._path(event), event.guard,
+        )
+
+    def _calibration_read(self, event: Event) -> DataRead:
+        origins = self.m.origins(event.labels)
+        origin = Origin.VAL if Origin.VAL in origins else Origin.TRAIN if Origin.TRAIN in origins else next(iter(origins))
+        site: Site = self._read_site(event)
+        return DataRead(
+            origin, site, self.rank[event.position], self._after_training(event), StateKind.CALIBRATION, self._path(event), event.guard,
+        )
+
+    def _read_site(self, event: Event) -> Site:
+        """Where the calibration gets its batch: the token access nearest to the top of its call path."""
+        for n in reversed(self.m.of_kind(event.labels, "acc")):
+            (file, line, column, stack), _ = self.m.labels[n].key[0], self.m.labels[n].key[1]
+            for site in reversed(stack):
+                if site.file == event.site.file and any(site.function == s.function for s in (*event.stack, event.site)):
+                    return Site(site.file, site.line, site.end_line, site.column, site.function)
+            return Site(file, line, line, column, event.site.function)
+        return event.site
+
+    def _external(self, event: Event) -> External:
+        return External(event.data["external"], event.site, event.data["call"], self._after_training(event), event.guard)

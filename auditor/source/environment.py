@@ -1,0 +1,38 @@
+"""The process environment as the claimed run had it: launch settings over what the script itself sets."""
+
+from __future__ import annotations
+
+import ast
+
+from auditor.source.machine import Machine
+from auditor.source.values import EMPTY, NONE, UNKNOWN, Val
+
+ENV_MARK = "%env"
+"""``Val.text`` of a value that came out of the environment, so that a logged setting may replace it."""
+
+
+def is_set(m: Machine, name: str) -> bool | None:
+    """Whether a variable is set in the claimed run; None when that cannot be told."""
+    if name in m.environ or name in m.launch.env:
+        return True
+    return True if name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR") else False
+
+
+def getenv(m: Machine, node: ast.AST, key: Val, default: Val | None) -> Val:
+    """``os.environ.get(key, default)``."""
+    name = key.const if isinstance(key.const, str) else None
+    if name is None:
+        return Val(UNKNOWN) if default is None else Val(UNKNOWN, EMPTY, EMPTY, (), default.string)
+    if name in m.launch.env:
+        return _marked(Val(m.launch.env[name].value))
+    if name in m.environ:
+        return m.environ[name]
+    if name == "WORLD_SIZE":
+        return Val(str(m.launch.world_size or 8))
+    if name in ("RANK", "LOCAL_RANK"):
+        return Val("0")
+    return NONE if default is None else _marked(default)
+
+
+def _marked(val: Val) -> Val:
+    return Val(val.const, val.labels, val.deps, val.objs, ENV_MARK if val.known else val.text)

@@ -1,0 +1,422 @@
+"""Evaluate expressions to abstract values; constants are folded, everything else keeps what it is made of."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from auditor.source import lookups
+from auditor.source.attributes import attribute
+from auditor.source.calls import call
+from auditor.source.definitions import define_function, library_name
+from auditor.source.iteration import access, element, is_tokens, make_tuple, peek, turn_count
+from auditor.source.machine import MAX_STEPS, BudgetSpentError, Frame, Machine
+from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+}
+_BUILTIN_NAMES = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+
+
+def evaluate(m: Machine, frame: Frame, node: ast.AST) -> Val:
+    """The abstract value of an expression."""
+    m.steps += 1
+    if m.steps > MAX_STEPS:
+        raise BudgetSpentError
+    handler = _EXPRESSIONS.get(type(node))
+    return NOTHING if handler is None else handler(m, frame, node)
+
+
+def _constant(m: Machine, frame: Frame, node: ast.Constant) -> Val:
+    return Val(node.value)
+
+
+def _name(m: Machine, frame: Frame, node: ast.Name) -> Val:
+    found = lookup_name(m, frame, node.id)
+    if found is None:
+        return NOTHING
+    return found
+
+
+def lookup_name(m: Machine, frame: Frame, name: str) -> Val | None:
+    """Look a name up in the running scope, the enclosing ones, the module's, and the built-ins."""
+    if name in frame.env:
+        return frame.env[name]
+    for scope in frame.closure:
+        if name in scope:
+            return scope[name]
+    if name in frame.globals:
+        return frame.globals[name]
+    if name in _BUILTIN_NAMES:
+        return Val(objs=(library_name(m, f"builtins.{name}"),))
+    return None
+
+
+def _attribute(m: Machine, frame: Frame, node: ast.Attribute) -> Val:
+    return attribute(m, frame, node, evaluate(m, frame, node.value), node.attr)
+
+
+def subscript_base(m: Machine, frame: Frame, node: ast.AST) -> Val:
+    """The container of a store: nested containers are walked to, not looked up."""
+    if isinstance(node, ast.Subscript):
+        base = subscript_base(m, frame, node.value)
+        key = evaluate(m, frame, node.slice)
+        inner = lookups.select(m, base, key)
+        if inner is not None and inner.objs:
+            return inner
+        return Val(UNKNOWN, base.labels, base.deps, tuple(o for o in base.objs if o.kind in ("cell", "opaque", "dict")))
+    return evaluate(m, frame, node)
+
+
+def _subscript(m: Machine, frame: Frame, node: ast.Subscript) -> Val:
+    base = evaluate(m, frame, node.value)
+    if isinstance(node.slice, ast.Slice):
+        parts = [evaluate(m, frame, p) for p in (node.slice.lower, node.slice.upper, node.slice.step) if p is not None]
+        key = Val(UNKNOWN, *_union_deep(m, parts))
+        return _sliced(m, frame, node, base, key)
+    key = evaluate(m, frame, node.slice)
+    return lookups.read(m, node, base, key)
+
+
+def _sliced(m: Machine, frame: Frame, node: ast.Subscript, base: Val, key: Val) -> Val:
+    assert isinstance(node.slice, ast.Slice)
+    bounds = [None if p is None else evaluate(m, frame, p).const for p in (node.slice.lower, node.slice.upper, node.slice.step)]
+    if isinstance(base.const, (str, tuple, bytes)) and UNKNOWN not in bounds:
+        try:
+            return Val(base.const[slice(*bounds)], base.labels, base.deps | key.deps, (), None)
+        except (TypeError, ValueError):
+            return NOTHING
+    labels = base.labels
+    for obj in base.objs:
+        labels = labels | m.deep_obj(obj, 2)
+    objs = tuple(o for o in base.objs if o.kind in ("cell", "list", "opaque", "dict", "tuple"))
+    if is_tokens(m, labels):
+        copied = tuple(o for o in objs if o.kind in ("list", "tuple"))
+        return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps, copied), key.deps)
+    return Val(UNKNOWN, base.labels, base.deps | key.deps, objs, base.string)
+
+
+def _slice(m: Machine, frame: Frame, node: ast.Slice) -> Val:
+    parts = [evaluate(m, frame, p) for p in (node.lower, node.upper, node.step) if p is not None]
+    return Val(UNKNOWN, *_union_deep(m, parts))
+
+
+def _union_deep(m: Machine, vals: list[Val]) -> tuple[frozenset[int], frozenset[int]]:
+    labels, deps = union(vals)
+    for val in vals:
+        if val.objs:
+            labels = labels | m.deep(val)
+            for obj in val.objs:
+                deps = deps | obj.deps
+    return labels, deps
+
+
+def _binop(m: Machine, frame: Frame, node: ast.BinOp) -> Val:
+    left = evaluate(m, frame, node.left)
+    return binary(m, node, node.op, left, evaluate(m, frame, node.right))
+
+
+def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -> Val:
+    """``left op right``."""
+    labels, deps = _union_deep(m, [left, right])
+    if left.known and right.known:
+        folded = _fold(op, left.const, right.const)
+        if folded is not UNKNOWN:
+            return Val(folded, labels, deps)
+    a, b = left.string, right.string
+    if isinstance(op, ast.Add) and (a is not None or b is not None):
+        objs = tuple(o for o in left.objs if o.kind in ("list", "tuple"))
+        return Val(UNKNOWN, labels, deps, objs, (a if a is not None else HOLE) + (b if b is not None else HOLE))
+    if isinstance(op, ast.Div) and (a is not None or b is not None or any(o.kind == "path" for o in left.objs)):
+        return Val(UNKNOWN, labels, deps, (), f"{a or HOLE}/{b or HOLE}")
+    if isinstance(op, ast.Mod) and a is not None:
+        return Val(UNKNOWN, labels, deps, (), a)
+    if isinstance(op, (ast.Mod, ast.BitXor, ast.BitAnd)) and is_tokens(m, labels):
+        labels = labels | {m.label("hash")}
+    if isinstance(op, ast.Div):
+        lookups.ratio(m, node, m.deep(left), m.deep(right))
+    if isinstance(op, ast.Add) and any(o.kind == "list" for o in left.objs):
+        return Val(UNKNOWN, labels, deps, tuple(o for o in (*left.objs, *right.objs) if o.kind in ("list", "tuple")))
+    if isinstance(op, ast.Mult) and any(o.kind == "list" for o in left.objs):
+        return Val(UNKNOWN, labels, deps, _unsized(m, left))
+    return Val(UNKNOWN, labels, deps)
+
+
+def _unsized(m: Machine, val: Val) -> tuple[Obj, ...]:
+    obj = m.new("list")
+    obj.elem = peek(m, val)
+    return (obj,)
+
+
+def _fold(op: ast.operator, a: Any, b: Any) -> Any:
+    if isinstance(op, (ast.Pow, ast.LShift)) and not (isinstance(b, (int, float)) and abs(b) <= 64):
+        return UNKNOWN
+    if isinstance(op, ast.Mult) and (isinstance(a, (str, bytes, tuple)) or isinstance(b, (str, bytes, tuple))):
+        return UNKNOWN
+    try:
+        result = _BINARY[type(op)](a, b)
+    except (TypeError, ValueError, ArithmeticError, KeyError):
+        return UNKNOWN
+    return result if not isinstance(result, int) or result.bit_length() < 4096 else UNKNOWN
+
+
+def _unary(m: Machine, frame: Frame, node: ast.UnaryOp) -> Val:
+    val = evaluate(m, frame, node.operand)
+    if isinstance(node.op, ast.Not):
+        from auditor.source.loops import truth_of
+
+        truth = truth_of(val)
+        return Val(UNKNOWN if truth is None else not truth, val.labels, val.deps)
+    if val.known and isinstance(val.const, (int, float)):
+        folded = {ast.USub: operator.neg, ast.UAdd: operator.pos}.get(type(node.op))
+        if folded is not None:
+            return Val(folded(val.const), val.labels, val.deps)
+    return Val(UNKNOWN, m.deep(val), val.deps)
+
+
+def _boolop(m: Machine, frame: Frame, node: ast.BoolOp) -> Val:
+    from auditor.source.loops import truth_of
+
+    is_and = isinstance(node.op, ast.And)
+    seen: list[Val] = []
+    for item in node.values:
+        val = evaluate(m, frame, item)
+        truth = truth_of(val)
+        if truth is (not is_and):
+            return val if not seen else (Val(val.const, *union([*seen, val])) if not is_and or truth is False else val)
+        if truth is None or item is node.values[-1]:
+            seen.append(val)
+    if not seen:
+        return NOTHING
+    result = seen[0]
+    for val in seen[1:]:
+        result = join(result, val)
+    return result if len(seen) == 1 else Val(UNKNOWN, result.labels, result.deps, result.objs, result.text)
+
+
+def _compare(m: Machine, frame: Frame, node: ast.Compare) -> Val:
+    left = evaluate(m, frame, node.left)
+    vals = [left]
+    result: Any = True
+    for op, item in zip(node.ops, node.comparators, strict=True):
+        right = evaluate(m, frame, item)
+        vals.append(right)
+        one = compare(m, op, left, right)
+        if one is UNKNOWN:
+            result = UNKNOWN
+        elif result is not UNKNOWN:
+            result = result and one
+        left = right
+    labels, deps = _union_deep(m, vals)
+    if is_tokens(m, labels):  # the truth of a comparison is no token any more: masks and positions
+        labels = m.without(labels, "src", "acc", "hash", "gen") | {m.label("pos")}
+    return Val(result, labels, deps)
+
+
+def compare(m: Machine, op: ast.cmpop, left: Val, right: Val) -> Any:
+    """Truth of one comparison, or UNKNOWN."""
+    if isinstance(op, (ast.In, ast.NotIn)):
+        return _contains(m, isinstance(op, ast.NotIn), left, right)
+    later = next((o for o in left.objs if o.kind == "later"), None)
+    if later is not None and right.known and isinstance(right.const, int) and isinstance(later.data, int):
+        return _compare_later(op, later.data, right.const)
+    if isinstance(op, (ast.Is, ast.IsNot)) and right.known and right.const is None and not left.known:
+        if left.objs or left.labels or left.text:
+            return isinstance(op, ast.IsNot)
+        return UNKNOWN
+    if left.known and right.known:
+        try:
+            return bool(_COMPARE[type(op)](left.const, right.const))
+        except (TypeError, ValueError, KeyError):
+            return UNKNOWN
+    return UNKNOWN
+
+
+def _compare_later(op: ast.cmpop, first: int, other: int) -> Any:
+    """A loop variable after its first turn, counting up from ``first``."""
+    if isinstance(op, (ast.Eq, ast.NotEq)):
+        return isinstance(op, ast.NotEq) if other <= first else UNKNOWN
+    if isinstance(op, ast.Gt):
+        return True if other <= first else UNKNOWN
+    if isinstance(op, ast.GtE):
+        return True if other <= first + 1 else UNKNOWN
+    if isinstance(op, ast.Lt):
+        return False if other <= first + 1 else UNKNOWN
+    if isinstance(op, ast.LtE):
+        return False if other <= first else UNKNOWN
+    return UNKNOWN
+
+
+def _contains(m: Machine, negated: bool, left: Val, right: Val) -> Any:
+    if not left.known:
+        return UNKNOWN
+    if any(o.kind == "environ" for o in right.objs):
+        from auditor.source.environment import is_set
+
+        known = is_set(m, str(left.const))
+        return UNKNOWN if known is None else known != negated
+    if right.known and isinstance(right.const, (str, tuple)):
+        try:
+            return (left.const in right.const) != negated
+        except TypeError:
+            return UNKNOWN
+    for obj in right.objs:
+        if obj.kind in ("list", "tuple", "set") and obj.items is not None and obj.elem is None and len(right.objs) == 1:
+            consts = [v.const for v in obj.items.values()]
+            if UNKNOWN not in consts:
+                return (left.const in consts) != negated
+    return UNKNOWN
+
+
+def _ifexp(m: Machine, frame: Frame, node: ast.IfExp) -> Val:
+    from auditor.source.loops import truth_of
+
+    test = evaluate(m, frame, node.test)
+    truth = truth_of(test)
+    if truth is not None:
+        return evaluate(m, frame, node.body if truth else node.orelse)
+    m.uncertain.append(ast.unparse(node.test)[:120])
+    try:
+        a, b = evaluate(m, frame, node.body), evaluate(m, frame, node.orelse)
+    finally:
+        m.uncertain.pop()
+    lookups.chosen(m, node, m.deep(test), m.deep(a), m.deep(b))
+    return join(a, b)
+
+
+def _tuple(m: Machine, frame: Frame, node: ast.Tuple) -> Val:
+    return _sequence(m, frame, node, "tuple")
+
+
+def _list(m: Machine, frame: Frame, node: ast.List) -> Val:
+    return _sequence(m, frame, node, "list")
+
+
+def _set(m: Machine, frame: Frame, node: ast.Set) -> Val:
+    return _sequence(m, frame, node, "set")
+
+
+def _sequence(m: Machine, frame: Frame, node: Any, kind: str) -> Val:
+    if any(isinstance(e, ast.Starred) for e in node.elts):
+        obj = m.new(kind)
+        for elt in node.elts:
+            val = peek(m, evaluate(m, frame, elt.value)) if isinstance(elt, ast.Starred) else evaluate(m, frame, elt)
+            obj.elem = val if obj.elem is None else join(obj.elem, val)
+        return Val(objs=(obj,))
+    return make_tuple(m, [evaluate(m, frame, e) for e in node.elts], kind)
+
+
+def _dict(m: Machine, frame: Frame, node: ast.Dict) -> Val:
+    obj = m.new("dict")
+    obj.items = {}
+    for key, item in zip(node.keys, node.values, strict=True):
+        val = evaluate(m, frame, item)
+        if key is None:
+            for source in val.objs:
+                obj.items.update({k: v for k, v in (source.items or {}).items()})
+                obj.elem = source.elem if obj.elem is None else join(obj.elem, source.elem or NOTHING)
+            m.taint(obj, val.labels)
+            continue
+        name = evaluate(m, frame, key)
+        m.add_element(obj, val, name.const if isinstance(name.const, (str, int)) else None)
+    return Val(objs=(obj,))
+
+
+def _comprehension(m: Machine, frame: Frame, node: Any) -> Val:
+    from auditor.source.loops import open_loop
+    from auditor.source.targets import assign
+
+    obj = m.new("dict" if isinstance(node, ast.DictComp) else "set" if isinstance(node, ast.SetComp) else "list")
+    obj.items = {} if obj.kind == "dict" else None
+    outer, frame.env = frame.env, dict(frame.env)
+    opened = 0
+    try:
+        for gen in node.generators:
+            iterable = evaluate(m, frame, gen.iter)
+            if turn_count(iterable) == 0:
+                return Val(objs=(obj,))
+            state = open_loop(m, gen.target, turn_count(iterable))
+            state.turn = 1
+            opened += 1
+            assign(m, frame, gen.target, element(m, gen.target, iterable, state))
+            for test in gen.ifs:
+                evaluate(m, frame, test)
+        if isinstance(node, ast.DictComp):
+            key = evaluate(m, frame, node.key)
+            obj.attrs["%key"] = key
+            obj.elem = evaluate(m, frame, node.value)
+        else:
+            obj.elem = evaluate(m, frame, node.elt)
+    finally:
+        del m.loops[len(m.loops) - opened :]
+        frame.env = outer
+    return Val(objs=(obj,))
+
+
+def _fstring(m: Machine, frame: Frame, node: ast.JoinedStr) -> Val:
+    parts: list[str] = []
+    vals: list[Val] = []
+    for item in node.values:
+        if isinstance(item, ast.Constant):
+            parts.append(str(item.value))
+        elif isinstance(item, ast.FormattedValue):
+            val = evaluate(m, frame, item.value)
+            vals.append(val)
+            plain = item.format_spec is None and val.known
+            parts.append(str(val.const) if plain else (val.string or HOLE))
+    text = "".join(parts)
+    labels, deps = _union_deep(m, vals)
+    if HOLE not in text and all(v.known for v in vals):
+        return Val(text, labels, deps)
+    return Val(UNKNOWN, labels, deps, (), text)
+
+
+def _lambda(m: Machine, frame: Frame, node: ast.Lambda) -> Val:
+    return define_function(m, frame, node)
+
+
+def _starred(m: Machine, frame: Frame, node: ast.Starred) -> Val:
+    return evaluate(m, frame, node.value)
+
+
+def _named(m: Machine, frame: Frame, node: ast.NamedExpr) -> Val:
+    val = evaluate(m, frame, node.value)
+    frame.env[node.target.id] = val
+    return val
+
+
+def _yield(m: Machine, frame: Frame, node: ast.Yield) -> Val:
+    val = NONE if node.value is None else evaluate(m, frame, node.value)
+    if frame.yields is not None:
+        frame.yields.append(val)
+    return NOTHING
+
+
+def _yield_from(m: Machine, frame: Frame, node: ast.YieldFrom) -> Val:
+    val = peek(m, evaluate(m, frame, node.value))
+    if frame.yields is not None:
+        frame.yields.append(val)
+    return NOTHING
+
+
+def _await(m: Machine, frame: Frame, node: ast.Await) -> Val:
+    return evaluate(m, frame, node.value)
+
+
+_EXPRESSIONS: dict[type[ast.AST], Callable[[Machine, Frame, Any], Val]] = {
+    ast.Constant: _constant, ast.Name: _name, ast.Attribute: _attribute, ast.Subscript: _subscript, ast.Slice: _slice,
+    ast.BinOp: _binop, ast.UnaryOp: _unary, ast.BoolOp: _boolop, ast.Compare: _compare, ast.IfExp: _ifexp,
+    ast.Tuple: _tuple, ast.List: _list, ast.Set: _set, ast.Dict: _dict, ast.ListComp: _comprehension,
+    ast.SetComp: _comprehension, ast.DictComp: _comprehension, ast.GeneratorExp: _comprehension, ast.JoinedStr: _fstring,
+    ast.Lambda: _lambda, ast.Starred: _starred, ast.NamedExpr: _named, ast.Yield: _yield, ast.YieldFrom: _yield_from,
+    ast.Await: _await, ast.Call: call,
+}

@@ -1,0 +1,511 @@
+"""What library functions mean: files, environment, constructors, losses, optimizers, wrappers.
+
+Names are canonical dotted names (``torch.nn.functional.cross_entropy``, ``builtins.print``). A name that is not
+modelled mixes what its arguments are made of (`generic`), which keeps flows and invents none.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import Any
+
+from auditor.source import lookups, outputs, scores
+from auditor.source.calls import Args, Kwargs, call_value
+from auditor.source.environment import getenv
+from auditor.source.facts import Origin, StateKind
+from auditor.source.iteration import access, dict_values, make_tuple, peek
+from auditor.source.loops import truth_of
+from auditor.source.machine import Frame, Machine
+from auditor.source.targets import in_place, set_attribute
+from auditor.source.values import EMPTY, FALSE, HOLE, NONE, NOTHING, TRUE, UNKNOWN, Labels, Obj, Val, join, join_all, union
+
+Handler = Callable[[Machine, Frame, ast.AST, Args, Kwargs], Val]
+
+_PURE = {
+    "int": int, "float": float, "bool": bool, "str": str, "len": len, "abs": abs, "round": round, "min": min, "max": max,
+    "sum": sum, "ord": ord, "chr": chr, "pow": pow, "divmod": divmod,
+}
+_IDENTITY = frozenset({
+    "torch.compile", "torch.jit.script", "torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel",
+    "torch.no_grad", "torch.inference_mode", "torch._dynamo.disable", "torch.compiler.disable", "functools.wraps", "functools.cache",
+    "functools.lru_cache", "typing.cast", "torch.distributed.fsdp.FullyShardedDataParallel", "torch.from_numpy", "builtins.iter",
+    "pathlib.Path", "numpy.ascontiguousarray", "builtins.reversed", "builtins.memoryview", "numpy.asarray", "torch.as_tensor",
+    "torch.asarray", "torch.utils.checkpoint.checkpoint_sequential", "builtins.sorted", "torch.autograd.Variable",
+})
+_CONSTRUCTORS = re.compile(r"(torch|numpy|cupy|jax\.numpy)\.(zeros|ones|empty|full|eye)(_like)?$")
+_ARRAYS = frozenset({"torch.tensor", "numpy.array", "torch.Tensor", "torch.clone", "numpy.copy", "torch.FloatTensor", "torch.LongTensor"})
+_RANDOM = re.compile(r"(torch|numpy\.random|random|numpy)\.(rand|randn|randint|random|randperm|choice|normal|uniform|sample|integers|multinomial)\w*$")
+_LOADERS = frozenset({
+    "numpy.fromfile", "numpy.memmap", "numpy.load", "torch.load", "torch.from_file", "numpy.loadtxt", "pickle.load", "json.load",
+    "safetensors.torch.load_file", "numpy.genfromtxt", "torch.jit.load", "builtins.open", "gzip.open", "lzma.open", "bz2.open",
+})
+_SAVERS = frozenset({"torch.save", "numpy.save", "numpy.savez", "numpy.savez_compressed", "pickle.dump", "json.dump", "safetensors.torch.save_file"})
+
+
+def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args, kwargs: Kwargs) -> Val:
+    """Call the library function ``name``."""
+    handler = _EXACT.get(name)
+    if handler is not None:
+        return handler(m, frame, node, args, kwargs)
+    last = name.rpartition(".")[2]
+    if name in _IDENTITY or last == "DistributedDataParallel":
+        return args[0] if args else NOTHING
+    if name in _LOADERS:
+        return load(m, node, args[0] if args else NOTHING, kwargs.get("mode") or (args[1] if len(args) > 1 else NONE), name)
+    if name in _SAVERS:
+        return _save(m, node, args, name)
+    if _CONSTRUCTORS.match(name):
+        return _constructor(m, args, kwargs, last)
+    if name in _ARRAYS:
+        return _array(m, args)
+    if _RANDOM.match(name):
+        return _random(m, args)
+    if name.startswith("torch.optim.") or last in ("AdamW8bit", "Adam8bit", "Muon", "Lion"):
+        return _torch_optim(m, name, args, kwargs)
+    if name.startswith("torch.nn.functional.") or name.startswith("torch.") or name.startswith("numpy."):
+        special = scores.functional(m, node, last, args, kwargs)
+        if special is not None:
+            return special
+    if last[:1].isupper() or name.startswith("torch.nn."):
+        return _opaque(m, name, args, kwargs)
+    if name.startswith("builtins."):
+        return _builtin(m, frame, node, last, args, kwargs)
+    outputs.external(m, node, name)
+    return generic(m, args, kwargs)
+
+
+def generic(m: Machine, args: Args, kwargs: Kwargs) -> Val:
+    """The value made of all arguments."""
+    labels, deps = EMPTY, EMPTY
+    text: str | None = None
+    for val in (*args, *kwargs.values()):
+        labels, deps = labels | m.deep(val), deps | val.deps
+        for obj in val.objs:
+            deps = deps | obj.deps
+        text = text or val.string
+    return Val(UNKNOWN, labels, deps, (), text)
+
+
+def _opaque(m: Machine, name: str, args: Args, kwargs: Kwargs) -> Val:
+    """An object of a library's class."""
+    if name == "argparse.ArgumentParser":
+        return Val(objs=(m.new("parser", name),))
+    obj = m.new("opaque", name)
+    val = generic(m, args, kwargs)
+    obj.labels, obj.deps = m.without(val.labels, "par") if name.startswith("torch.nn.") else val.labels, val.deps
+    if name == "torch.nn.Parameter" or name == "torch.nn.parameter.Parameter":
+        return _parameter(m, args)
+    if name.startswith("torch.nn."):
+        cell = m.weights_of(obj)
+        for arg in (*args, *kwargs.values()):
+            for part in (arg, peek(m, arg)):
+                for other in part.objs:
+                    if other.weights is not None:
+                        m.merge_cells(cell, other.weights)
+        if args and any(o.kind in ("list", "tuple", "instance", "opaque", "dict") for o in args[0].objs):
+            obj.elem = peek(m, args[0]) if any(o.kind in ("list", "tuple") for o in args[0].objs) else join_all(args)
+            obj.items = dict(args[0].objs[0].items or {}) if args[0].objs and args[0].objs[0].kind == "dict" else None
+    elif name in ("collections.Counter", "collections.defaultdict", "collections.OrderedDict", "collections.deque"):
+        obj.kind = "list" if name.endswith("deque") else "dict"
+        obj.items = {} if obj.kind == "dict" else None
+        if name.endswith("defaultdict") and args and any(o.kind in ("function", "builtin", "class") for o in args[0].objs):
+            inner = call_value(m, m.frame, m.frame.node or ast.Pass(), args[0], [], {})
+            obj.elem = inner if inner.objs else None
+            obj.labels = EMPTY
+        return Val(objs=(obj,))
+    return Val(objs=(obj,), text=val.text, deps=val.deps)
+
+
+def _parameter(m: Machine, args: Args) -> Val:
+    obj = m.new("cell", "parameter")
+    obj.weights = m.new_cell(vector=True)
+    obj.weights.labels = m.without(m.deep(args[0]), "par", "acc", "src") if args else EMPTY
+    return Val(objs=(obj,))
+
+
+def make_optimizer(m: Machine, name: str, args: Args, kwargs: Kwargs) -> Val:
+    """An optimizer over the parameters among its arguments."""
+    obj = m.new("optimizer", name)
+    obj.labels = frozenset(m.of_kind(generic(m, args, kwargs).labels, "par"))
+    obj.attrs["param_groups"] = Val(UNKNOWN, obj.labels)
+    return Val(objs=(obj,))
+
+
+def _torch_optim(m: Machine, name: str, args: Args, kwargs: Kwargs) -> Val:
+    if ".lr_scheduler." in name or ".swa_utils" in name:
+        return Val(objs=(m.new("scheduler", name),))
+    return make_optimizer(m, name, args, kwargs)
+
+
+def _constructor(m: Machine, args: Args, kwargs: Kwargs, last: str) -> Val:
+    obj = m.new("cell", last)
+    if "full" in last:
+        obj.labels = m.deep(args[1]) if len(args) > 1 else EMPTY
+    grad = kwargs.get("requires_grad")
+    if grad is not None and truth_of(grad) is not False:
+        obj.weights = m.new_cell(vector=True)
+    return Val(objs=(obj,))
+
+
+def _array(m: Machine, args: Args) -> Val:
+    if not args:
+        return NOTHING
+    obj = m.new("cell", "array")
+    val = args[0]
+    obj.labels = m.deep(val)
+    return Val(UNKNOWN, obj.labels, val.deps, (obj,))
+
+
+def _random(m: Machine, args: Args) -> Val:
+    return Val(UNKNOWN, frozenset({m.label("src", Origin.RANDOM, "", 0, "random"), m.label("gen")}), m.all_loops())
+
+
+_VAL = re.compile(r"(^|[^a-z])(val|valid|validation|eval)([^a-z]|$)|fineweb_val|val_files|valset")
+_TRAIN = re.compile(r"(^|[^a-z])train([^a-z]|$)|fineweb_train")
+_NOT_TOKENS = re.compile(r"\.(model|json|vocab|txt|log|pt|ptz|py|pth|so|c|npz|md|csv)$|bytes_|tokenizer")
+
+
+def origin_of(path: str | None) -> Origin | None:
+    """Which split a path names, judged by its last part first."""
+    if not path:
+        return None
+    lowered = path.lower().replace("\\", "/")
+    if _NOT_TOKENS.search(lowered.rpartition("/")[2]):
+        return None
+    for text in (lowered.rpartition("/")[2], lowered):
+        val, train = bool(_VAL.search(text)), bool(_TRAIN.search(text))
+        if val != train:
+            return Origin.VAL if val else Origin.TRAIN
+    return None
+
+
+def load(m: Machine, node: ast.AST, path: Val, mode: Val, name: str) -> Val:
+    """Read a file: what this run wrote there, a data split, or an external file."""
+    writing = isinstance(mode.const, str) and any(c in mode.const for c in "wax")
+    text = path.string
+    if name.endswith("open"):
+        obj = m.new("file", text or HOLE)
+        obj.attrs["%path"] = path
+        if writing:
+            obj.data = "write"
+            return Val(objs=(obj,), text=text)
+    labels = EMPTY
+    deep = m.deep(path)
+    written = m.read_file(text)
+    origin = origin_of(text)
+    if written is not None:
+        labels = written
+    elif origin is not None:
+        labels = m.source(node, origin, text or "")
+    elif deep:
+        labels = deep
+    elif text is not None and not re.search(r"\.(model|py|log|txt|md)$", text.lower()):
+        site = m.site(node)
+        labels = frozenset({m.label("ext", site.file, site.line, text)})
+    if name.endswith("open"):
+        obj.labels = labels
+        return Val(objs=(obj,), text=text)
+    return Val(UNKNOWN, labels, path.deps | m.all_loops(), (), text if not labels else None)
+
+
+def _save(m: Machine, node: ast.AST, args: Args, name: str) -> Val:
+    if name.startswith("numpy."):
+        args = [generic(m, args[1:], {}), args[0]] if len(args) > 1 else args
+    if len(args) < 2:
+        return NONE
+    labels = m.without(m.deep(args[0], 4), "par", "acc")
+    store(m, args[1], labels)
+    return NONE
+
+
+def store(m: Machine, where: Val, labels: Labels) -> None:
+    """Something made of ``labels`` goes to a path, a file or a buffer."""
+    buffers = [o for o in where.objs if o.kind in ("opaque", "cell", "list")]
+    for obj in buffers:
+        m.taint(obj, labels)
+    for obj in where.objs:
+        if obj.kind == "file":
+            m.write_file(obj.attrs["%path"].string, labels)
+    if not where.objs and where.string is not None:
+        m.write_file(where.string, labels)
+
+
+def _cross_entropy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    logits = args[0] if args else kwargs.get("input", NOTHING)
+    target = args[1] if len(args) > 1 else kwargs.get("target", kwargs.get("labels", NOTHING))
+    return scores.score(m, node, m.deep(logits), m.deep(target), union([logits, target])[1])
+
+
+def _getenv(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return getenv(m, node, args[0] if args else NOTHING, args[1] if len(args) > 1 else kwargs.get("default"))
+
+
+def _join_path(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    labels, deps = union(args)
+    text = "/".join(a.string if a.string is not None else HOLE for a in args)
+    known = all(isinstance(a.const, str) for a in args)
+    return Val(text if known else UNKNOWN, labels, deps, (), text)
+
+
+def _partial(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("partial")
+    obj.elem = args[0] if args else NOTHING
+    obj.data = (args[1:], kwargs)
+    return Val(objs=(obj,))
+
+
+def _deepcopy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    if not args:
+        return NOTHING
+    copies: list[Obj] = []
+    for obj in args[0].objs:
+        copy = m.new(obj.kind, obj.name)
+        copy.cls, copy.data, copy.labels, copy.deps = obj.cls, obj.data, obj.labels, obj.deps
+        copy.attrs, copy.elem = dict(obj.attrs), obj.elem
+        copy.items = None if obj.items is None else dict(obj.items)
+        if obj.weights is not None:
+            copy.weights = m.new_cell(obj.weights.root().vector)
+            copy.weights.labels = obj.weights.root().labels
+        copies.append(copy)
+    return Val(args[0].const, args[0].labels, args[0].deps, tuple(copies), args[0].text)
+
+
+def _grad(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``torch.autograd.grad(loss, parameters)``: what is done with the gradient is the update."""
+    loss = args[0] if args else kwargs.get("outputs", NOTHING)
+    wanted = m.deep(args[1]) if len(args) > 1 else m.deep(kwargs.get("inputs", NOTHING))
+    labels = m.deep(loss)
+    cells = m.par_cells(wanted) or m.par_cells(labels)
+    upd: Labels = EMPTY
+    for cell in cells:
+        kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
+        upd = upd | m.update(node, kind, labels, cell.id)
+    return Val(UNKNOWN, (m.without(labels, "acc", "nll", "src", "par") | upd), loss.deps)
+
+
+def _at(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``numpy.add.at(table, key, value)`` and its kin."""
+    if len(args) >= 2:
+        in_place(m, node, args[0], args[2] if len(args) > 2 else NOTHING, key=args[1])
+    return NONE
+
+
+def _gather_object(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    if len(args) >= 2:
+        for obj in args[0].objs:
+            m.taint(obj, m.deep(args[1]), args[1].deps)
+            obj.elem = args[1] if obj.elem is None else join(obj.elem, args[1])
+    return NONE
+
+
+def _copies(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return NONE
+
+
+def _true(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return TRUE
+
+
+def _unknown(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return Val(UNKNOWN)
+
+
+def _glob(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("list")
+    obj.elem = Val(UNKNOWN, EMPTY, EMPTY, (), args[0].string if args else None)
+    return Val(objs=(obj,), text=args[0].string if args else None)
+
+
+_EXACT: dict[str, Handler] = {
+    "os.environ.get": _getenv, "os.getenv": _getenv, "os.path.join": _join_path, "glob.glob": _glob, "glob.iglob": _glob,
+    "functools.partial": _partial, "copy.deepcopy": _deepcopy, "copy.copy": _deepcopy, "torch.autograd.grad": _grad,
+    "torch.nn.functional.cross_entropy": _cross_entropy, "torch.nn.functional.nll_loss": _cross_entropy,
+    "torch.ops.aten.cross_entropy_loss": _cross_entropy, "numpy.add.at": _at, "numpy.maximum.at": _at, "numpy.subtract.at": _at,
+    "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,
+    "torch.distributed.all_reduce": _copies, "torch.distributed.broadcast": _copies, "torch.distributed.barrier": _copies,
+    "torch.cuda.is_available": _true, "torch.distributed.is_available": _true, "os.path.exists": _unknown,
+    "torch.distributed.is_initialized": _true, "os.path.getsize": _unknown, "os.path.isfile": _unknown, "torch.distributed.get_rank": lambda *a: Val(0),
+    "torch.set_grad_enabled": _unknown, "time.time": _unknown, "time.perf_counter": _unknown, "os.path.isdir": _unknown,
+}
+
+
+def _builtin(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args, kwargs: Kwargs) -> Val:
+    handler = _BUILTINS.get(name)
+    if handler is not None:
+        return handler(m, frame, node, args, kwargs)
+    pure = _PURE.get(name)
+    if pure is not None:
+        return _pure(m, node, name, pure, args, kwargs)
+    if name in ("exec", "eval", "compile", "__import__"):
+        outputs.external(m, node, f"builtins.{name}")
+    return generic(m, args, kwargs)
+
+
+def _pure(m: Machine, node: ast.AST, name: str, pure: Callable[..., Any], args: Args, kwargs: Kwargs) -> Val:
+    labels, deps = EMPTY, EMPTY
+    for arg in args:
+        labels, deps = labels | m.deep(arg), deps | arg.deps
+    if name == "len":
+        return _length(m, args)
+    if args and all(a.known for a in args) and not kwargs:
+        try:
+            result = pure(*(a.const for a in args))
+        except (TypeError, ValueError, ArithmeticError):
+            return Val(UNKNOWN, labels, deps)
+        mark = next((a.text for a in args if a.text == "%env"), None)
+        return Val(result, labels, deps, (), mark) if isinstance(result, (int, float, str, bool, tuple)) else Val(UNKNOWN, labels, deps)
+    if name == "bool" and args:
+        truth = truth_of(args[0])
+        return Val(UNKNOWN if truth is None else truth, labels, deps)
+    if name in ("min", "max") and len(args) >= 2:
+        lookups.least(m, node, name, [m.deep(a) for a in args])
+    if name == "str" and args:
+        return Val(UNKNOWN, labels, deps, (), args[0].string)
+    if name == "int" and args and any(o.kind == "later" for o in args[0].objs):
+        return args[0]
+    return Val(UNKNOWN, labels, deps)
+
+
+def _length(m: Machine, args: Args) -> Val:
+    if args and len(args[0].objs) == 1:
+        obj = args[0].objs[0]
+        if obj.kind in ("tuple", "list") and obj.data == "literal" and obj.elem is None and obj.items is not None:
+            return Val(len(obj.items))
+    if args and isinstance(args[0].const, (str, tuple, bytes)) and not args[0].objs:
+        return Val(len(args[0].const))
+    return Val(UNKNOWN, EMPTY, args[0].deps if args else EMPTY)
+
+
+def _range(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("range")
+    consts = [a.const for a in args]
+    obj.deps = union(args)[1]
+    if consts and all(isinstance(c, int) for c in consts):
+        try:
+            range(*consts)
+            obj.data = tuple(consts) if len(consts) > 1 else (0, *consts)
+        except (TypeError, ValueError):
+            obj.data = None
+    obj.attrs["start"] = Val(0) if len(args) == 1 else (args[0] if args else NOTHING)
+    return Val(objs=(obj,))
+
+
+def _enumerate(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("enumerate")
+    obj.elem = args[0] if args else NOTHING
+    start = args[1] if len(args) > 1 else kwargs.get("start", Val(0))
+    obj.data = start.const
+    return Val(objs=(obj,))
+
+
+def _zip(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("zip")
+    obj.items = dict(enumerate(args))
+    return Val(objs=(obj,))
+
+
+def _list(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("list")
+    if not args:
+        return Val(objs=(obj,))
+    val = args[0]
+    single = val.objs[0] if len(val.objs) == 1 else None
+    if single is not None and single.kind in ("range", "enumerate", "zip", "pairs"):
+        return val
+    if single is not None and single.kind in ("tuple", "list") and single.items is not None and single.elem is None:
+        return make_tuple(m, list(single.items.values()), "list")
+    obj.elem = peek(m, val)
+    obj.labels = m.deep(val) if not val.objs else EMPTY
+    return Val(UNKNOWN, val.labels, val.deps, (obj,), val.string)
+
+
+def _dict(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("dict")
+    obj.items = {k: v for k, v in kwargs.items() if k != "**"}
+    for arg in args:
+        m.taint(obj, m.deep(arg))
+        obj.elem = dict_values(arg)
+        for source in arg.objs:
+            obj.items.update({k: v for k, v in (source.items or {}).items() if isinstance(k, str)})
+    return Val(objs=(obj,))
+
+
+def _print(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    outputs.report(m, node, args)
+    return NONE
+
+
+def _getattr(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    from auditor.source.attributes import attribute
+
+    if len(args) < 2 or not isinstance(args[1].const, str):
+        return generic(m, args[:1], {})
+    name = args[1].const
+    for obj in args[0].objs:
+        if obj.kind in ("instance", "class", "module"):
+            found = _has(m, obj, name)
+            if not found and len(args) > 2 and obj.weights is None:
+                return args[2]
+    return attribute(m, frame, node, args[0], name)
+
+
+def _has(m: Machine, obj: Obj, name: str) -> bool:
+    from auditor.source.definitions import find_in_class
+
+    if name in obj.attrs:
+        return True
+    if obj.kind == "class":
+        return find_in_class(obj, name) is not None
+    return obj.cls is not None and find_in_class(obj.cls, name) is not None
+
+
+def _hasattr(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    if len(args) == 2 and isinstance(args[1].const, str) and len(args[0].objs) == 1:
+        obj = args[0].objs[0]
+        if obj.kind in ("instance", "class") and _has(m, obj, args[1].const):
+            return TRUE
+        if obj.kind == "instance" and obj.weights is None:
+            return FALSE
+    return Val(UNKNOWN)
+
+
+def _setattr(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    if len(args) == 3 and isinstance(args[1].const, str):
+        set_attribute(m, node, args[0], args[1].const, args[2])
+    return NONE
+
+
+def _next(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    if not args:
+        return NOTHING
+    return access(m, node, peek(m, args[0]), m.all_loops())
+
+
+def _map(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("list")
+    if len(args) >= 2:
+        obj.elem = call_value(m, frame, node, args[0], [peek(m, a) for a in args[1:]], {})
+    return Val(objs=(obj,))
+
+
+def _filter(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return args[1] if len(args) > 1 else NOTHING
+
+
+def _isinstance(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    return Val(UNKNOWN)
+
+
+def _hash(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    val = generic(m, args, kwargs)
+    return Val(UNKNOWN, val.labels | {m.label("hash")}, val.deps)
+
+
+_BUILTINS: dict[str, Handler] = {
+    "range": _range, "enumerate": _enumerate, "zip": _zip, "list": _list, "tuple": _list, "dict": _dict, "print": _print,
+    "set": _list, "frozenset": _list, "getattr": _getattr, "hasattr": _hasattr, "setattr": _setattr, "next": _next, "map": _map,
+    "filter": _filter, "isinstance": _isinstance, "issubclass": _isinstance, "hash": _hash, "callable": _isinstance, "id": _unknown,
+    "type": _unknown,
+}

@@ -1,0 +1,175 @@
+"""Reading containers: element selection, token accesses, and keyed look-ups in tables made of data.
+
+A look-up is a read under a key made of tokens from an object that holds data (updated from tokens, or loaded). It
+is remembered with its key's token accesses, so that a quotient of two look-ups tells which key holds one token
+more: the token whose probability the quotient is.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from auditor.source.iteration import access, is_tokens, peek
+from auditor.source.machine import Machine
+from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, join
+
+_STRUCTURES = ("dict", "list", "tuple", "function", "class", "instance", "set")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The token accesses of a look-up's key, all and those that went through a hash."""
+
+    tokens: Labels
+    hashed: Labels
+
+
+def select(m: Machine, base: Val, key: Val) -> Val | None:
+    """The element of a container under a key, joined over what is not known; None when there is no container."""
+    found: Val | None = None
+    for obj in base.objs:
+        one: Val | None = None
+        if obj.kind in ("dict", "list", "tuple", "opaque") and (obj.items or obj.elem is not None):
+            items = obj.items or {}
+            if key.known and _hashable(key.const) and key.const in items:
+                one = items[key.const]
+            elif obj.kind in ("list", "tuple") and isinstance(key.const, int) and key.const < 0 and obj.elem is None:
+                one = items.get(len(items) + key.const)
+            if one is None:
+                one = peek(m, Val(objs=(obj,))) if obj.kind != "dict" else _any_value(obj)
+            one = one.with_labels(obj.labels, obj.deps) if one.objs or obj.kind != "dict" else one
+        if one is not None:
+            found = one if found is None else join(found, one)
+    return found
+
+
+def _hashable(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool, type(None))) or (isinstance(value, tuple) and all(map(_hashable, value)))
+
+
+def _any_value(obj: Obj) -> Val:
+    found: Val | None = obj.elem
+    for val in (obj.items or {}).values():
+        found = val if found is None else join(found, val)
+    return NOTHING if found is None else found
+
+
+def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
+    """``base[key]``."""
+    if any(o.kind == "environ" for o in base.objs):
+        from auditor.source.environment import getenv
+
+        return getenv(m, node, key, None)
+    if isinstance(base.const, (tuple, str)) and isinstance(key.const, int):
+        try:
+            return Val(base.const[key.const], base.labels, base.deps | key.deps)
+        except IndexError:
+            return NOTHING
+    key_labels = m.deep(key)
+    found = lookup(m, node, base, key, key_labels)
+    if found is not None:
+        return found
+    element = select(m, base, key)
+    if element is not None:
+        deps = base.deps | key.deps | element.deps
+        val = Val(element.const, element.labels | base.labels, deps, element.objs, element.text)
+        return access(m, node, val, key.deps)
+    labels = base.labels
+    for obj in base.objs:
+        labels = labels | m.deep_obj(obj, 2)
+    if is_tokens(m, labels):
+        # positions do not make the tokens: only what they vary with matters
+        return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps), _key_deps(m, key))
+    objs = tuple(o for o in base.objs if o.kind in ("cell", "opaque")) if not is_tokens(m, key_labels) else ()
+    return Val(UNKNOWN, labels | m.without(key_labels, "par"), base.deps | _key_deps(m, key), objs, None)
+
+
+def _key_deps(m: Machine, key: Val) -> Labels:
+    deps = key.deps
+    for obj in key.objs:
+        deps = deps | obj.deps
+        for part in (obj.items or {}).values():
+            deps = deps | part.deps
+        if obj.elem is not None:
+            deps = deps | obj.elem.deps
+    return deps
+
+
+def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -> Val | None:
+    """A keyed look-up in a table that holds data, as an event; None when this is no such thing."""
+    if not is_tokens(m, key_labels) or not m.of_kind(key_labels, "acc"):
+        return None
+    tables = [o for o in base.objs if o.data == "table" or (o.kind in ("cell", "opaque", "dict") and _holds_data(m, o.labels))]
+    loaded = not base.objs and m.of_kind(base.labels, "ext")
+    nested = [o for o in tables if o.kind == "dict" and o.elem is not None and any(i.kind in _STRUCTURES for i in o.elem.objs)]
+    if not tables and not loaded:
+        return None
+    labels = base.labels
+    for obj in tables:
+        labels = labels | obj.labels
+    tokens, hashed = key_tokens(m, key, key_labels)
+    event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed)
+    event.data["tokens"] = event.data["tokens"] | tokens
+    event.data["hashed"] = event.data["hashed"] | hashed
+    result = m.without(labels, "acc", "hash") | {m.label("look", event.id)}
+    objs = tuple(i for o in nested for i in (o.elem.objs if o.elem is not None else ()))
+    return Val(UNKNOWN, result, base.deps | _key_deps(m, key), objs)
+
+
+def _holds_data(m: Machine, labels: Labels) -> bool:
+    kinds = {m.labels[n].kind for n in labels}
+    return bool(kinds & {"ext", "src", "upd"}) and not kinds & {"par", "nll"} and "acc" not in kinds
+
+
+def key_tokens(m: Machine, key: Val, key_labels: Labels) -> tuple[Labels, Labels]:
+    """Token accesses of a key: all, and those in parts that went through a hash (or the whole, when it is one)."""
+    tokens = frozenset(m.of_kind(key_labels, "acc"))
+    parts = [v for o in key.objs if o.kind == "tuple" for v in (o.items or {}).values()]
+    hash_label = m.label("hash")
+    if not parts:
+        return tokens, tokens if hash_label in key_labels else EMPTY
+    hashed = EMPTY
+    for part in parts:
+        labels = m.deep(part)
+        if hash_label in labels:
+            hashed = hashed | frozenset(m.of_kind(labels, "acc"))
+    return tokens, hashed
+
+
+def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
+    """A quotient of look-ups: mark those above whose key is a key below plus one token."""
+    tops, bottoms = m.of_kind(above, "look"), m.of_kind(below, "look")
+    if not tops or not bottoms:
+        return
+    for top in tops:
+        for bottom in bottoms:
+            a, b = m.events[m.labels[top].key[0]], m.events[m.labels[bottom].key[0]]
+            if a is b or not _more_sites(m, a.data["tokens"], b.data["tokens"]):
+                continue
+            extra = a.data["tokens"] - b.data["tokens"]
+            a.data["ratio"] = "hashed" if extra & a.data["hashed"] else "exact"
+            m.effects += 1
+
+
+def _more_sites(m: Machine, above: Labels, below: Labels) -> bool:
+    """Whether the first key holds every access of the second (by place) and more."""
+    a = {m.labels[n].key[0] for n in above}
+    b = {m.labels[n].key[0] for n in below}
+    return a > b
+
+
+def chosen(m: Machine, node: ast.AST, test: Labels, a: Labels, b: Labels) -> None:
+    """One of two scores is kept; which one may depend on the scores themselves."""
+    first, second = set(m.of_kind(a, "nll")), set(m.of_kind(b, "nll"))
+    by = set(m.of_kind(test, "nll"))
+    if first and second and first != second and by & first and by & second:
+        m.event("choice", node, a | b, first=frozenset(first), second=frozenset(second))
+
+
+def least(m: Machine, node: ast.AST, name: str, parts: list[Labels]) -> None:
+    """A minimum (or maximum of probabilities) over scores of the same targets."""
+    scored = [frozenset(m.of_kind(p, "nll")) for p in parts]
+    scored = [s for s in scored if s]
+    if len(scored) >= 2 and any(s != scored[0] for s in scored[1:]) and name not in ("max", "maximum"):
+        m.event("choice", node, frozenset().union(*parts), first=scored[0], second=frozenset().union(*scored[1:]))

@@ -1,0 +1,361 @@
+"""The abstract machine's state: labels, heap, files, loops, the call stack, and the events recorded so far.
+
+Nothing here walks syntax; `auditor.source.statements` and `auditor.source.expressions` do and call these primitives.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from auditor.core.submission import Launch
+from auditor.source.facts import Origin, Site, StateKind
+from auditor.source.values import EMPTY, HOLE, NOTHING, Label, Labels, Obj, Val, WeightCell, join
+
+MAX_STEPS = 450_000
+MAX_DEPTH = 48
+
+
+class BudgetSpentError(Exception):
+    """The walk took too many steps; facts found so far stand, but are not complete."""
+
+
+Position = tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class LoopState:
+    """A loop nest level that is being walked."""
+
+    id: int
+    site: Site
+    turns: int | None
+    turn: int = 0
+
+
+@dataclass(slots=True)
+class Frame:
+    """One activation: its scopes and where it stands."""
+
+    function: str
+    file: str
+    env: dict[str, Val]
+    globals: dict[str, Val]
+    closure: tuple[dict[str, Val], ...] = ()
+    node: ast.AST | None = None
+    loops_at_entry: int = 0
+    yields: list[Val] | None = None
+    global_names: set[str] = field(default_factory=set)
+    nonlocal_names: set[str] = field(default_factory=set)
+    self_obj: Obj | None = None
+    cls: Obj | None = None
+    result: Val | None = None
+    left: list[dict[str, Val]] = field(default_factory=list)
+    """Environments of paths that left the current loop turn early."""
+
+
+@dataclass(slots=True)
+class Event:
+    """An event as recorded; converted to facts at the end."""
+
+    id: int
+    what: str
+    site: Site
+    position: Position
+    loops: tuple[int, ...]
+    labels: Labels
+    stack: tuple[Site, ...]
+    guard: str
+    data: dict[str, Any]
+
+
+class Machine:
+    """All state of one walk."""
+
+    def __init__(self, launch: Launch, executed: Mapping[str, frozenset[int]]) -> None:
+        self.launch = launch
+        self.executed = executed
+        self.environ: dict[str, Val] = {}
+        self.labels: list[Label] = []
+        self.label_ids: dict[Label, int] = {}
+        self.frames: list[Frame] = []
+        self.loops: list[LoopState] = []
+        self.loop_table: dict[int, LoopState] = {}
+        self.loop_keys: dict[tuple[Any, ...], LoopState] = {}
+        self.events: list[Event] = []
+        self.event_keys: dict[tuple[Any, ...], Event] = {}
+        self.files: dict[str, Labels] = {}
+        self.hooks: list[Val] = []
+        self.cells: list[WeightCell] = []
+        self.uncertain: list[str] = []
+        self.notes: dict[str, None] = {}
+        self.disabled: dict[tuple[str, int], tuple[Site, str, str]] = {}
+        self.modules: dict[str, Obj] = {}
+        self.module_sources: dict[str, tuple[str, ast.Module]] = {}
+        self.memo: dict[tuple[Any, ...], Val] = {}
+        self.effects = 0
+        self.steps = 0
+        self.serial = 0
+        self.forward_depth = 0
+        self.live_statistics: set[int] = set()
+
+    # -- labels ---------------------------------------------------------------------------------------------------
+
+    def label(self, kind: str, *key: Any) -> int:
+        """Intern a label and return its number."""
+        label = Label(kind, key)
+        number = self.label_ids.get(label)
+        if number is None:
+            number = len(self.labels)
+            self.labels.append(label)
+            self.label_ids[label] = number
+        return number
+
+    def of_kind(self, labels: Labels, *kinds: str) -> list[int]:
+        """Those of ``labels`` whose kind is one of ``kinds``, in order of creation."""
+        table = self.labels
+        return sorted(n for n in labels if table[n].kind in kinds)
+
+    def without(self, labels: Labels, *kinds: str) -> Labels:
+        """``labels`` less those of ``kinds``."""
+        table = self.labels
+        return frozenset(n for n in labels if table[n].kind not in kinds)
+
+    def origins(self, labels: Labels) -> frozenset[Origin]:
+        """The data origins among ``labels``."""
+        table = self.labels
+        return frozenset(table[n].key[0] for n in labels if table[n].kind == "src")
+
+    def varies(self, labels: Labels) -> frozenset[int]:
+        """Loops with which the token accesses among ``labels`` vary."""
+        found: frozenset[int] = EMPTY
+        for n in labels:
+            if self.labels[n].kind == "acc":
+                found = found | self.labels[n].key[1]
+        return found
+
+    def has_origin(self, labels: Labels, origin: Origin) -> bool:
+        """Whether data of ``origin`` are among ``labels``."""
+        table = self.labels
+        return any(table[n].kind == "src" and table[n].key[0] == origin for n in labels)
+
+    # -- heap -----------------------------------------------------------------------------------------------------
+
+    def new(self, kind: str, name: str = "") -> Obj:
+        """A fresh heap object."""
+        self.serial += 1
+        return Obj(kind, self.serial, name)
+
+    def new_cell(self, vector: bool) -> WeightCell:
+        """A fresh weight cell."""
+        cell = WeightCell(len(self.cells), vector)
+        self.cells.append(cell)
+        return cell
+
+    def weights_of(self, obj: Obj) -> WeightCell:
+        """The weight cell of a model or tensor object, made when it has none."""
+        if obj.weights is None:
+            obj.weights = self.new_cell(vector=False)
+            obj.weights.owners.append(obj)
+        return obj.weights.root()
+
+    def merge_cells(self, into: WeightCell, other: WeightCell) -> None:
+        """A submodule joins its owner: one cell from now on."""
+        a, b = into.root(), other.root()
+        if a is b:
+            return
+        a.labels, a.grads = a.labels | b.labels, a.grads | b.grads
+        a.owners.extend(b.owners)
+        b.parent = a
+
+    def par(self, cell: WeightCell) -> int:
+        """The label "these are parameters of that cell"."""
+        return self.label("par", cell.root().id)
+
+    def par_cells(self, labels: Labels) -> list[WeightCell]:
+        """The distinct weight cells whose parameters are among ``labels``."""
+        found: dict[int, WeightCell] = {}
+        for n in labels:
+            if self.labels[n].kind == "par":
+                cell = self.cells[self.labels[n].key[0]].root()
+                found[cell.id] = cell
+        return list(found.values())
+
+    def deep(self, val: Val, depth: int = 3) -> Labels:
+        """Labels of ``val`` with those of the contents of its objects."""
+        if not val.objs:
+            return val.labels
+        labels = val.labels
+        for obj in val.objs:
+            labels = labels | self.deep_obj(obj, depth)
+        return labels
+
+    def deep_obj(self, obj: Obj, depth: int = 3) -> Labels:
+        """Labels of an object's contents."""
+        labels = obj.labels
+        if obj.weights is not None:
+            cell = obj.weights.root()
+            labels = labels | cell.labels | {self.par(cell)}
+        if depth <= 0 or obj.kind in ("function", "class", "module", "builtin"):
+            return labels
+        if obj.elem is not None:
+            labels = labels | self.deep(obj.elem, depth - 1)
+        if obj.items is not None:
+            for item in obj.items.values():
+                labels = labels | self.deep(item, depth - 1)
+        if obj.kind == "instance" and obj.weights is None:
+            for attr in obj.attrs.values():
+                labels = labels | self.deep(attr, depth - 1)
+        return labels
+
+    def taint(self, obj: Obj, labels: Labels, deps: Labels = EMPTY) -> None:
+        """Add to what an object's contents are made of."""
+        if not labels <= obj.labels or not deps <= obj.deps:
+            obj.labels, obj.deps = obj.labels | labels, obj.deps | deps
+            self.touched(obj)
+
+    def touched(self, obj: Obj) -> None:
+        """Note a change to an existing object (a function that makes one is not remembered as pure)."""
+        self.effects += 1
+
+    def set_attr(self, obj: Obj, name: str, val: Val) -> None:
+        """Store an attribute; strong when it certainly happens, else joined with what was there."""
+        old = obj.attrs.get(name)
+        if old is val:
+            return
+        obj.attrs[name] = val if not self.uncertain or old is None else join(old, val)
+        self.effects += 1
+
+    def add_element(self, obj: Obj, val: Val, key: Any = None) -> None:
+        """Add an element to a container."""
+        if key is not None and obj.items is not None:
+            old = obj.items.get(key)
+            obj.items[key] = val if old is None or not self.uncertain else join(old, val)
+            if len(obj.items) > 256:
+                obj.elem = join(obj.elem or NOTHING, val)
+                obj.items.pop(key)
+        else:
+            obj.elem = val if obj.elem is None else join(obj.elem, val)
+        self.effects += 1
+
+    # -- where we are ---------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        """The running activation."""
+        return self.frames[-1]
+
+    def site(self, node: ast.AST, frame: Frame | None = None) -> Site:
+        """The place of a node in the running function."""
+        frame = frame or self.frames[-1]
+        line = getattr(node, "lineno", 1)
+        return Site(frame.file, line, getattr(node, "end_lineno", None) or line, getattr(node, "col_offset", 0), frame.function)
+
+    def stack(self) -> tuple[Site, ...]:
+        """Call sites from the top level down to the running function."""
+        return tuple(self.site(f.node, f) for f in self.frames[:-1] if f.node is not None)
+
+    def position(self, node: ast.AST) -> Position:
+        """Lexical position along the call path: the order of events within one turn of any shared loop."""
+        places = [
+            (getattr(f.node, "lineno", 0), getattr(f.node, "col_offset", 0)) for f in self.frames[:-1] if f.node is not None
+        ]
+        places.append((getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))
+        return tuple(places)
+
+    def loop_ids(self) -> tuple[int, ...]:
+        """Ids of the loops being walked, outermost first."""
+        return tuple(loop.id for loop in self.loops)
+
+    def all_loops(self) -> Labels:
+        """The same as a set: what an unknown changing value varies with."""
+        return frozenset(loop.id for loop in self.loops)
+
+    def guard(self) -> str:
+        """The innermost undecided condition, as text."""
+        return self.uncertain[-1] if self.uncertain else ""
+
+    def note(self, text: str) -> None:
+        """Remember a sentence on what could not be followed (each once, at most 60)."""
+        if len(self.notes) < 60:
+            self.notes.setdefault(text)
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def event(self, what: str, node: ast.AST, labels: Labels, *, variant: Any = None, **data: Any) -> Event:
+        """Record an event once per call path, place, and pattern of first and later loop turns."""
+        stack = self.stack()
+        turns = tuple((loop.id, min(loop.turn, 1)) for loop in self.loops)
+        key = (what, stack, getattr(node, "lineno", 0), getattr(node, "col_offset", 0), turns, variant)
+        found = self.event_keys.get(key)
+        if found is None:
+            found = Event(
+                len(self.events), what, self.site(node), self.position(node), self.loop_ids(), labels, stack, self.guard(), data,
+            )
+            self.events.append(found)
+            self.event_keys[key] = found
+            self.effects += 1
+        elif not labels <= found.labels:
+            found.labels = found.labels | labels
+            self.effects += 1
+        return found
+
+    def update(self, node: ast.AST, kind: StateKind, cause: Labels, variant: Any = None) -> Labels:
+        """Record that state was changed from data of ``cause``; returns the label to put on that state."""
+        if not self.origins(cause):
+            return EMPTY
+        event = self.event("update", node, cause, variant=(kind, variant), kind=kind)
+        return frozenset({self.label("upd", event.id)})
+
+    def source(self, node: ast.AST, origin: Origin, what: str) -> Labels:
+        """The label of data of ``origin`` that are loaded here, and the event of reading them."""
+        site = self.site(node)
+        label = self.label("src", origin, site.file, site.line, what)
+        self.event("read", node, frozenset({label}), variant=origin, origin=origin)
+        return frozenset({label})
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def write_file(self, path: str | None, labels: Labels) -> None:
+        """Something made of ``labels`` was written to ``path``."""
+        name = (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
+        self.files[name] = self.files.get(name, EMPTY) | self.without(labels, "par", "acc")
+        self.effects += 1
+
+    def read_file(self, path: str | None) -> Labels | None:
+        """Labels of what was written to ``path`` in this run; None when nothing was."""
+        name = (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
+        if name in self.files:
+            return self.files[name]
+        if HOLE in name:
+            known = [labels for other, labels in self.files.items() if fits(name, other) or fits(other, name)]
+            if known:
+                return frozenset().union(*known)
+        return None
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a partly known name can be ``name`` (holes match anything)."""
+    parts = pattern.split(HOLE)
+    if len(parts) == 1:
+        return pattern == name
+    if not (name.startswith(parts[0]) and name.endswith(parts[-1])):
+        return False
+    at = len(parts[0])
+    for part in parts[1:-1]:
+        at = name.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return any(parts)
+
+
+def merge_labels(many: Iterable[Labels]) -> Labels:
+    """Union of label sets."""
+    result = EMPTY
+    for labels in many:
+        if labels:
+            result = result | labels if result else labels
+    return result

@@ -1,0 +1,78 @@
+"""Where a loss of targets is computed: cross entropy, gathered log-probabilities, logarithms of mixed probabilities."""
+
+from __future__ import annotations
+
+import ast
+
+from auditor.source import lookups
+from auditor.source.facts import Origin
+from auditor.source.iteration import is_tokens
+from auditor.source.machine import Machine
+from auditor.source.values import EMPTY, UNKNOWN, Labels, Val, union
+
+_LOGS = frozenset({"log", "log2", "log1p", "logaddexp", "logsumexp", "log10"})
+_GATHERS = frozenset({"gather", "take_along_axis", "take_along_dim", "index_select", "take", "embedding"})
+_HASHES = frozenset({"bitwise_xor", "bitwise_and", "remainder", "mod", "fmod", "logical_xor", "crc32", "adler32"})
+
+
+def score(m: Machine, node: ast.AST, inputs: Labels, targets: Labels, deps: Labels) -> Val:
+    """A loss of ``targets``: an event when they are validation tokens."""
+    labels = inputs | targets
+    if m.has_origin(targets, Origin.VAL) or (m.has_origin(inputs, Origin.VAL) and not m.origins(targets)):
+        event = m.event("score", node, labels, targets=frozenset(m.of_kind(targets, "acc")))
+        event.data["targets"] = event.data["targets"] | frozenset(m.of_kind(targets, "acc"))
+        labels = labels | {m.label("nll", event.id)}
+    return Val(UNKNOWN, labels, deps)
+
+
+def gathers_target(m: Machine, base: Labels, key: Labels) -> bool:
+    """Whether ``base[key]`` picks the entry of a target token out of a model's output."""
+    if not is_tokens(m, key) or not m.of_kind(key, "acc"):
+        return False
+    kinds = {m.labels[n].kind for n in base}
+    return "par" in kinds and "src" in kinds and "acc" in kinds
+
+
+def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: dict[str, Val]) -> Val | None:
+    """Functions of tensors that matter to scores and tables; None for all others."""
+    deep = [m.deep(a) for a in args]
+    if name in _LOGS and args:
+        return logarithm(m, node, [*deep], union(args)[1])
+    if name in _GATHERS and len(args) >= 2:
+        index, base = (deep[-1], deep[0]) if name != "embedding" else (deep[0], deep[1])
+        if gathers_target(m, base, index):
+            return score(m, node, base, index, union(args)[1])
+        key = args[-1] if name != "embedding" else args[0]
+        return lookups.read(m, node, args[0] if name != "embedding" else args[1], key)
+    if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2:
+        lookups.least(m, node, name, deep)
+    if name == "where" and len(args) == 3:
+        lookups.chosen(m, node, deep[0], deep[1], deep[2])
+    if name in ("div", "true_divide", "divide", "floor_divide") and len(args) >= 2:
+        lookups.ratio(m, node, deep[0], deep[1])
+    if name in _HASHES and args:
+        labels = frozenset().union(*deep)
+        extra = frozenset({m.label("hash")}) if is_tokens(m, labels) else EMPTY
+        return Val(UNKNOWN, labels | extra, union(args)[1])
+    if name in ("bincount", "histogram", "unique") and args and is_tokens(m, deep[0]):
+        from auditor.source.facts import StateKind
+
+        obj = m.new("cell", name)
+        obj.data = "table"
+        obj.labels = m.without(deep[0], "acc") | m.update(node, StateKind.TABLE, deep[0])
+        return Val(objs=(obj,))
+    if name in ("zeros_like", "empty_like", "ones_like"):
+        return Val(objs=(m.new("cell", name),))
+    return None
+
+
+def logarithm(m: Machine, node: ast.AST, parts: list[Labels], deps: Labels) -> Val:
+    """The logarithm of something: a score when that is a probability of a realised token."""
+    labels = frozenset().union(*parts) if parts else EMPTY
+    kinds = {m.labels[n].kind for n in labels}
+    if kinds & {"nll", "look"} and m.has_origin(labels, Origin.VAL):
+        event = m.event("score", node, labels, targets=EMPTY)
+        return Val(UNKNOWN, labels | {m.label("nll", event.id)}, deps)
+    return Val(UNKNOWN, labels, deps)
+
+
