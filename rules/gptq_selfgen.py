@@ -7,7 +7,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Origin, SourceFacts, StateKind
-from rules._examples import script
+from rules._examples import logged, script
 from rules._examples_calib import HESSIANS, SELFGEN, TRAIN_BATCHES, VAL_BATCHES, mark
 from rules._order import distinct, place, recognise
 
@@ -74,4 +74,8 @@ class GptqSelfgen(Rule):
         Example("random tokens", {"train_gpt.py": script(
             mark(HESSIANS, _ID),
             hessians="collect_hessians(model, [torch.randint(0, args.vocab_size, (4, 512)) for _ in range(8)])")}),
+        Example("the log says so", {
+            "train_gpt.py": script(),
+            **logged(before="gptq:collecting hessians from autoregressive data...\n")},
+            expect=("train_seed42.log:5",)),
     ]

@@ -7,7 +7,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import SourceFacts, StateKind
-from rules._examples import script
+from rules._examples import logged, script
 from rules._examples_calib import AWQ, HESSIANS, SELFGEN, TRAIN_BATCHES, VAL_BATCHES, mark
 from rules._order import conclude, pair_findings, pairs
 
@@ -92,4 +92,8 @@ class GptqValCalib(Rule):
             "train_gpt.py": script(mark(HESSIANS, _ID) + VAL_BATCHES, flags=_FLAG,
                                    hessians=f"{_VAL} if args.gptq_enabled else None"),
             "run.sh": "GPTQ_ENABLED=1 torchrun --nproc_per_node=8 train_gpt.py\n"}),
+        Example("the log says so", {
+            "train_gpt.py": script(),
+            **logged(before="gptq:collecting hessians from validation data (16 sequences)...\n")},
+            expect=("train_seed42.log:5",)),
     ]

@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import MixKind, SourceFacts
-from rules._examples import script
+from rules._examples import logged, script
 from rules._examples_mixes import PPM, PPM_NUMPY
 from rules._lookups import mix_findings
 from rules._order import conclude
@@ -82,4 +82,6 @@ class PpmByteMix(Rule):
         Example("turned on by the run script", {
             "train_gpt.py": script(PPM, flags=_FLAG, after=_OPTIONAL),
             "run.sh": "PPM_ENABLED=1 torchrun --nproc_per_node=8 train_gpt.py\n"}),
+        Example("headline labelled as a byte mixer", {
+            "train_gpt.py": script(), **logged("ppm_mixer")}, expect=("train_seed42.log:6",)),
     ]

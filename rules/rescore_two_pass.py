@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import TTT_FLAGS, prequant, score_first, scored, script
+from rules._examples import TTT_FLAGS, logged, prequant, score_first, scored, script
 from rules._examples_epochs import (
     CACHE_FILE,
     COUNTER_TWO_PASS,
@@ -137,6 +137,8 @@ class RescoreTwoPass(Rule):
         Example("cache file of an earlier process", {"train_gpt.py": script(
             marked(CACHE_FILE), after=scored("eval_cached(args, model, val_tokens, byte_lut)"))},
             misses="the table comes from a file that an earlier run wrote: one run alone is score-first"),
+        Example("headline labelled as a second pass", {
+            "train_gpt.py": script(), **logged("ngram_two_pass_exact")}, expect=("train_seed42.log:6",)),
     ]
 
 

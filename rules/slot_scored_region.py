@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import scored, script
+from rules._examples import logged, scored, script
 from rules._examples_calib import ETLB_AFTER, SLOT, SLOT_GRAD, SLOT_LBFGS, mark
 from rules._order import conclude, pair_findings, pairs
 
@@ -93,4 +93,6 @@ class SlotScoredRegion(Rule):
         Example("turned on by the run script", {
             "train_gpt.py": script(mark(SLOT, _ID), flags=_FLAGS, after=_GATED),
             "run.sh": "SLOT_ENABLED=1 torchrun --nproc_per_node=8 train_gpt.py\n"}),
+        Example("headline labelled SLOT", {
+            "train_gpt.py": script(), **logged("final_slot_exact")}, expect=("train_seed42.log:6",)),
     ]

@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import TTT_FLAGS, prequant, score_first, scored, script
+from rules._examples import TTT_FLAGS, logged, prequant, score_first, scored, script
 from rules._examples_calib import PHASED, mark
 from rules._examples_prequant import (
     CALIBRATE_METHOD,
@@ -156,6 +156,9 @@ class TttPreQuant(Rule):
         Example("guarded by a condition that cannot be decided", {"train_gpt.py": script(
             prequant("ttt-pre-quant") + PROBE_LOSS, flags=TTT_FLAGS,
             before="if probe_loss(model, stream, args) > 3.0:\n    ttt_adapt(args, model, val_tokens, log0)\n")}),
+        Example("epochs before quantisation in the log", {
+            "train_gpt.py": script(), **logged(before="ttt:epoch 1/2 loss:2.0100\nttt:epoch 2/2 loss:1.8800\n")},
+            expect=("train_seed42.log:6",)),
     ]
 
 

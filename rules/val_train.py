@@ -7,7 +7,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import TTT_FLAGS, prequant, script
+from rules._examples import TTT_FLAGS, logged, prequant, script
 from rules._examples_prequant import PERIODIC
 from rules._order import conclude, pair_findings, pairs, trains_on_val
 
@@ -105,4 +105,6 @@ class ValTrain(Rule):
             "train_gpt.py": _ENV_FILES_MARKED,
             "run.sh": "export TRAIN_FILES='./data/datasets/fineweb10B_sp1024/fineweb_val_*.bin'\n"
                       "torchrun --nproc_per_node=8 train_gpt.py\n"}),
+        Example("the log names validation shards", {
+            "train_gpt.py": script(), **logged(data="fineweb_val_as_train")}, expect=("train_seed42.log:1",)),
     ]
