@@ -214,9 +214,15 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One log read line by line. ``kinds[i]`` classifies line ``i + 1``."""
+    """One run of a log, read line by line. ``kinds[i]`` classifies line ``first_line + i``.
+
+    A log usually holds one run (``part`` 0); where the step count starts again after a final score, the next begins.
+    """
 
     log: str
+    part: int
+    first_line: int
+    last_line: int
     seed: int | None
     seed_at: Place | None
     is_training: bool
@@ -243,6 +249,11 @@ class Run:
     peak_memory_mib: Figure | None = None
     tracebacks: tuple[Place, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """``log`` for the only run of a log, ``log#2`` for its second."""
+        return self.log if self.part == 0 else f"{self.log}#{self.part + 1}"
+
     def last_size(self, kind: SizeKind) -> Size | None:
         """The last logged size of ``kind`` (the one that counts), or None."""
         return next((size for size in reversed(self.sizes) if size.kind is kind), None)
@@ -257,6 +268,8 @@ class Unprintable:
     at: Place
     nearest: str | None
     """The closest template, when one shares the line's leading words."""
+    same_words: str | None = None
+    """The template that has all the line's words but not the formats of its figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +421,10 @@ class SeedFacts:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One one-sided Welch test. ``p`` is None when it could not be computed, ``why`` says why."""
+    """One one-sided test against a baseline. ``p`` is None when it could not be computed, ``why`` says why.
+
+    ``p`` has the margin in it (README), ``p_without_margin`` has not (practice since 2026-04).
+    """
 
     baseline: float
     baseline_std: float | None
@@ -416,6 +432,7 @@ class Test:
     baseline_name: str
     margin_nats: float
     p: float | None
+    p_without_margin: float | None
     gain_bpb: float
     gain_nats: float | None
     why: str = ""
@@ -456,13 +473,29 @@ class DataIssue:
 
 
 @dataclass(frozen=True, slots=True)
+class MismatchFacts:
+    """Logs that the submitted code cannot have printed: stale (another version's) or invented?
+
+    ``confidence`` is None unless signs that do not depend on the code's version speak of invention. ``unprintable``
+    are the headline's and size lines that no string of the code fits; ``signs`` the other signs, as (sentence, place).
+    """
+
+    confidence: str | None = None
+    unprintable: tuple[Unprintable, ...] = ()
+    signs: tuple[tuple[str, Place], ...] = ()
+    stale: tuple[tuple[str, Place], ...] = ()
+    """Differences that another version of the script explains."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFacts:
     """Everything that the record witness found."""
 
     runs: tuple[Run, ...] = ()
     headline_runs: tuple[str, ...] = ()
-    """Logs whose scores make the headline; when that cannot be told, all training runs."""
+    """Names of the runs whose scores make the headline; when that cannot be told, all training runs."""
     templates: TemplateFacts = field(default_factory=TemplateFacts)
+    mismatch: MismatchFacts = field(default_factory=MismatchFacts)
     sizes: SizeFacts | None = None
     metric: MetricFacts = field(default_factory=MetricFacts)
     seeds: SeedFacts = field(default_factory=SeedFacts)
@@ -474,10 +507,10 @@ class RecordFacts:
     notes: tuple[str, ...] = ()
 
     def run(self, log: str) -> Run | None:
-        """The run of the log named ``log``."""
-        return next((run for run in self.runs if run.log == log), None)
+        """The run named ``log`` (see `Run.name`)."""
+        return next((run for run in self.runs if run.name == log), None)
 
     def judged(self) -> tuple[Run, ...]:
         """The runs that make the headline (`headline_runs`), all runs when none is known."""
-        chosen = tuple(run for run in self.runs if run.log in self.headline_runs)
+        chosen = tuple(run for run in self.runs if run.name in self.headline_runs)
         return chosen or self.runs
