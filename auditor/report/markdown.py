@@ -84,8 +84,8 @@ def _evidence(findings: tuple[Finding, ...]) -> Iterable[str]:
 
 
 def _own(text: str) -> str:
-    """Text of a rule file: ours, shown as it is but for angle brackets."""
-    return text.replace("<", "&lt;").replace(">", "&gt;")
+    """Text of a rule file: ours, shown as it is but for angle brackets and asterisks; its issue numbers stay links."""
+    return text.replace("<", "&lt;").replace(">", "&gt;").replace("*", "\\*")
 
 
 def _recognised(results: tuple[RuleResult, ...]) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import textwrap
 from collections.abc import Mapping
 from importlib import resources
 
@@ -12,6 +13,17 @@ from auditor.core.types import Witness
 
 MEASURED = "measured.json"
 """Data file of the package ``rules``, when there is one: rule id to precision, recall and the number of labels."""
+
+SHOWN = 3
+"""Examples of each sort that are printed; the others are named."""
+WHOLE, AROUND = 24, 8
+"""Lines of a short example, and lines around a mark in a long one."""
+
+MARKS = (
+    "[M] a maintainer's own words; [M*] the same, as a participant's site collected them; [M-git] a maintainer's act "
+    "in the repository's history; [M-q] a maintainer quoted by a participant; [P] what participants say; [C] read in "
+    "code or logs."
+)
 
 
 def listing(rules: Mapping[str, Rule]) -> str:
@@ -34,8 +46,12 @@ def explanation(rule: Rule) -> str:
     for heading, text in sections(inspect.getdoc(type(rule)) or "").items():
         lines += [f"{heading}:", *_wrapped(text), ""]
     for title, examples in (_example_titles(rule), ("Not reported", rule.VALID)):
-        for example in examples:
-            lines += _example(title, example)
+        for example in examples[:SHOWN]:
+            lines += _example(title, example, meta.id)
+        if len(examples) > SHOWN:
+            others = (f"{e.name} (missed: {e.misses})" if e.misses else e.name for e in examples[SHOWN:])
+            lines += [f"{title}, too:", *_wrapped("; ".join(others)), ""]
+    lines += ["Marks:", *_wrapped(MARKS)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -43,14 +59,35 @@ def _example_titles(rule: Rule) -> tuple[str, list[Example]]:
     return ("Recognised" if rule.ruling.value == "legal" else "Reported"), rule.INVALID
 
 
-def _example(title: str, example: Example) -> list[str]:
+def _example(title: str, example: Example, rule_id: str) -> list[str]:
     verdict = f"Missed, knowingly ({example.misses})" if example.misses else title
     if example.outcome is not None:
         verdict = f"Answered {example.outcome.value}"
     lines = [f"{verdict}: {example.name}"]
     for path, text in example.files.items():
-        lines += [f"    --- {path}", *(f"    {line}" for line in text.strip("\n").splitlines()[:40])]
+        lines += [f"    --- {path}", *_excerpt(text.splitlines(), f"[{rule_id}]")]
+    if example.expect:
+        lines.append(f"    reported at: {', '.join(example.expect)}")
     return [*lines, ""]
+
+
+def _excerpt(lines: list[str], mark: str) -> list[str]:
+    """A short text whole; of a long one the surroundings of the marked lines, or its end when none is marked."""
+    marked = [n for n, line in enumerate(lines) if mark in line]
+    if len(lines) <= WHOLE:
+        shown = list(range(len(lines)))
+    elif marked:
+        shown = sorted({n for m in marked for n in range(max(0, m - AROUND), min(len(lines), m + AROUND + 1))})
+    else:
+        shown = list(range(len(lines) - WHOLE, len(lines)))
+    out: list[str] = []
+    before = -1
+    for n in shown:
+        if n != before + 1:
+            out.append("          ...")
+        out.append(f"    {n + 1:4}  {lines[n]}")
+        before = n
+    return out if before == len(lines) - 1 else [*out, "          ..."]
 
 
 def _witnesses(rule: Rule) -> str:
@@ -71,6 +108,4 @@ def _measured(rule_id: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, 96, initial_indent="  ", subsequent_indent="  ")

@@ -75,8 +75,10 @@ def _findings(console: Console, report: AuditReport, results: tuple[RuleResult, 
         return
     _title(console, f"Findings ({len(results)})")
     explained: set[str] = set()
-    for result in results:
+    for number, result in enumerate(results):
         meta = report.rules[result.rule]
+        if number:
+            console.print()
         head = Text(result.rule, style="bold").append(
             f"  {meta.ruling.value} {meta.kind.value} rule, {result.witness.value} witness", style="not bold"
         )
@@ -89,7 +91,6 @@ def _findings(console: Console, report: AuditReport, results: tuple[RuleResult, 
                 if text:
                     _labelled(console, label, plain(text, 600))
             _labelled(console, "dispute", f"golf-audit explain {result.rule} (its limits, its examples)")
-        console.print()
 
 
 def _evidence(console: Console, findings: tuple[Finding, ...]) -> None:
@@ -152,7 +153,8 @@ def _checked(console: Console, groups: Groups, verbose: bool) -> None:
     if verbose and groups.idle:
         _say(console, f"Not applicable: {names(groups.idle)}.", indent=2)
     elif groups.idle:
-        _say(console, f"Not applicable: {len({r.rule for r in groups.idle})} rules (--verbose names them).", indent=2)
+        count = len({r.rule for r in groups.idle})
+        _say(console, f"Not applicable: {count} rule{'s' if count > 1 else ''} (--verbose names them).", indent=2)
 
 
 def _claims(console: Console, report: AuditReport) -> None:
@@ -198,6 +200,7 @@ def _form(console: Console, report: AuditReport, results: tuple[RuleResult, ...]
 
 
 def _title(console: Console, text: str) -> None:
+    console.print()
     console.print(Line(Text(text, style="bold"), align="left", characters="-", style="dim"))
 
 
