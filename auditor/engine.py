@@ -330,12 +330,18 @@ def _claims(state: _State) -> tuple[Claim, ...]:
 def _info(submission: Submission) -> SubmissionInfo:
     entry = submission.entry
     return SubmissionInfo(
-        path=str(submission.root),
+        path=_shown(submission.root),
         track=submission.track,
         script=entry.path if entry else None,
         script_sha256=entry.sha256 if entry else None,
         packed=entry.packed if entry else None,
     )
+
+
+def _shown(root: Path) -> str:
+    """The folder as the reader knows it: relative to where the command was started, when it lies below."""
+    here = Path.cwd()
+    return str(root.relative_to(here)) if root != here and root.is_relative_to(here) else str(root)
 
 
 def _settings(submission: Submission) -> tuple[tuple[str, str, str], ...]:

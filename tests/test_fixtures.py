@@ -30,7 +30,9 @@ def test_fixture(fixture: Path) -> None:
     report = audit(target(fixture), Options())
     found = {r.rule for r in report.results if r.outcome is Outcome.FOUND and not r.suppressed}
     counting = {rule for rule in found if report.rules[rule].ruling.value != "legal"}
-    said = [(r.rule, r.witness.value, r.reason) for r in report.results if r.outcome in (Outcome.FOUND, Outcome.UNKNOWN)]
+    said = [
+        (r.rule, r.witness.value, r.reason) for r in report.results if r.outcome in (Outcome.FOUND, Outcome.UNKNOWN)
+    ]
     assert not [r for r in report.results if r.outcome is Outcome.ERROR], report.results
     assert report.verdict.value == expected["verdict"], said
     if expected.get("exact", True):

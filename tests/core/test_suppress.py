@@ -30,7 +30,9 @@ def test_without_a_reason_the_finding_stands_and_a_note_says_so(reason: str) -> 
 def test_file_and_line_limit_a_suppression() -> None:
     text = '[[allow]]\nrule = "artifact-cap"\nreason = "r"\nfile = "a.log"\nline = 3\n'
     allows, _ = read_config(text, "golf-audit.toml")
-    results, _ = apply([found(Place(log="a.log", line=3), Place(log="a.log", line=4), Place(log="b.log", line=3))], allows)
+    results, _ = apply(
+        [found(Place(log="a.log", line=3), Place(log="a.log", line=4), Place(log="b.log", line=3))], allows
+    )
     standing = [f.at for r in results if r.suppressed is None for f in r.findings]
     silenced = [f.at for r in results if r.suppressed for f in r.findings]
     assert [str(at) for at in silenced] == ["a.log:3"]
@@ -77,7 +79,9 @@ def test_a_comment_needs_a_rule_and_a_reason() -> None:
 
 def test_a_comment_silences_only_its_file_and_line() -> None:
     allows, _ = read_comments({"m.py": "# golf-audit: allow artifact-cap tested\nx = 1\ny = 2\n"})
-    results, _ = apply([found(Place(file="m.py", line=2), Place(file="m.py", line=3), Place(file="n.py", line=2))], allows)
+    results, _ = apply(
+        [found(Place(file="m.py", line=2), Place(file="m.py", line=3), Place(file="n.py", line=2))], allows
+    )
     assert [str(f.at) for r in results if r.suppressed for f in r.findings] == ["m.py:2"]
 
 

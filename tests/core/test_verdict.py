@@ -125,7 +125,9 @@ def test_witnesses_that_did_not_run(state: str, required: set[Witness], ran: set
 
 def test_a_gap_of_a_form_rule_or_a_legal_pattern_leaves_the_audit_complete() -> None:
     metas = {"f": meta(Ruling.ILLEGAL, Kind.FORM, "f"), "l": meta(Ruling.LEGAL, Kind.INTEGRITY, "l")}
-    judged = judge([result("error", RECORD, rule="f"), result("unknown", SOURCE, rule="l")], metas, required=FULL, ran=FULL)
+    judged = judge(
+        [result("error", RECORD, rule="f"), result("unknown", SOURCE, rule="l")], metas, required=FULL, ran=FULL
+    )
     assert judged.verdict is NONE and judged.complete
 
 

@@ -37,7 +37,9 @@ class Case:
 
     def __str__(self) -> str:
         """The test's id."""
-        return f"{self.rule}-{'INVALID' if self.invalid else 'VALID'}-{self.index}-{self.example.name.replace(' ', '_')}"
+        return (
+            f"{self.rule}-{'INVALID' if self.invalid else 'VALID'}-{self.index}-{self.example.name.replace(' ', '_')}"
+        )
 
 
 def cases(invalid: bool) -> list[Case]:
@@ -127,7 +129,9 @@ def test_every_covered_witness_is_shown_finding_and_clearing(rule_id: str) -> No
     rule = RULES[rule_id]
     covered = {w for w in Witness if w is not Witness.RERUN and w in BUILT and rule.covers(w)}
     assert covered or rule.covers(Witness.BEHAVIOUR), "the rule checks nothing"
-    finds = {r.witness for c in cases(invalid=True) if c.rule == rule_id for r in results(c) if r.outcome is Outcome.FOUND}
+    finds = {
+        r.witness for c in cases(invalid=True) if c.rule == rule_id for r in results(c) if r.outcome is Outcome.FOUND
+    }
     assert covered <= finds, f"no INVALID example is found by {sorted(covered - finds)}"
     passed = (Outcome.CLEAR, Outcome.NOT_APPLICABLE)
     clears = {r.witness for c in cases(invalid=False) if c.rule == rule_id for r in results(c) if r.outcome in passed}
