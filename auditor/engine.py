@@ -45,6 +45,7 @@ __all__ = [
     "numbered_source",
 ]
 
+NO_SCRIPT = "the folder has no script that could be read"
 NO_BEHAVIOUR = (
     "The behaviour witness did not run: this version does not have it yet. Nothing here was executed; "
     "what only a run can show (prefix invariance, normalisation, byte counts) is not covered."
@@ -156,7 +157,10 @@ def numbered_source(path: Path, name: str, options: Options) -> str:
 
 def _run_witnesses(submission: Submission, options: Options, state: _State) -> None:
     """Gather the facts of each witness asked for; source gets the lines that logs prove to have run."""
-    if Witness.SOURCE in options.witnesses:
+    if Witness.SOURCE in options.witnesses and submission.entry is None:
+        state.facts[Witness.SOURCE] = Failure(NO_SCRIPT, "")
+        state.notes.append(f"The source witness did not run: {NO_SCRIPT}.")
+    elif Witness.SOURCE in options.witnesses:
         _run_witness(Witness.SOURCE, lambda: _source_facts(submission, options, state), options, state)
     if Witness.RECORD in options.witnesses:
         _run_witness(Witness.RECORD, lambda: _record_facts(submission), options, state)
@@ -179,8 +183,6 @@ def _run_witness(witness: Witness, step: Callable[[], Any], options: Options, st
 def _source_facts(submission: Submission, options: Options, state: _State) -> Any:
     from auditor.source import analyse
 
-    if submission.entry is None:
-        raise UsageError("the folder has no script that could be read")
     return analyse(submission, executed=_executed(submission, options, state))
 
 
@@ -232,6 +234,8 @@ def _rule_answer(
     if not in_force(meta, options.as_of):
         return Ruled.not_applicable(f"not in force on {options.as_of}: ruled since {meta.since}")
     facts = state.facts[witness]
+    if isinstance(facts, Failure) and facts.reason == NO_SCRIPT:
+        return Ruled.unknown(NO_SCRIPT)
     if isinstance(facts, Failure):
         return Ruled(Outcome.ERROR, f"the {witness.value} witness failed: {facts.reason}")
     answer = contained(lambda: rule.check(witness, submission, facts.value), seconds=options.witness_seconds)
