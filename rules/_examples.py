@@ -271,16 +271,13 @@ ttt_chunk = int(os.environ.get("TTT_CHUNK_TOKENS", 32768))
 '''
 
 
-def logged(
-    label: str = "final_int8_zlib_roundtrip_exact", *, before: str = "", data: str = "fineweb10B_sp1024"
-) -> dict[str, str]:
+def logged(label: str = "final_int8_zlib_roundtrip_exact", *, before: str = "") -> dict[str, str]:
     """A log of seed 42 and a ``submission.json`` that states its last score, printed under ``label``.
 
-    ``before`` are lines between the end of training and quantisation; the score is line 6 + their number, the
-    training data are named in line 1.
+    ``before`` are lines between the end of training and quantisation; the score is line 6 + their number.
     """
     lines = [
-        f"train_loader:dataset:{data} train_shards:80",
+        "train_loader:dataset:fineweb10B_sp1024 train_shards:80",
         "seed:42",
         "step:6000/20000 train_loss:2.1000 train_time:514286ms step_avg:85.71ms",
         "stopping_early: wallclock_cap train_time:599990ms step:7000/20000",

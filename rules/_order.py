@@ -38,7 +38,7 @@ class Standing(StrEnum):
     UNREPORTED = "unreported"
     """No printed number could be traced to it."""
     TRAINING_LOSS = "training_loss"
-    """A loss that is minimised and not printed as a score."""
+    """A loss that is minimised and not printed as a score, or a turn that is left out of the printed sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,26 @@ class Pair:
 def standing(facts: SourceFacts, score: Score) -> Standing:
     """How ``score`` reaches the reader, by the literal texts of the reports made of it."""
     texts = [r.text for r in facts.reports if score.id in r.scores]
-    if score.with_grad:
+    minimised = score.with_grad or (not texts and _is_minimised(facts, score))
+    if minimised:
         texts = [text for text in texts if _SCORE_TEXT.search(text)]
-        if not texts:
-            return Standing.TRAINING_LOSS
     if not texts:
-        return Standing.UNREPORTED
+        return Standing.TRAINING_LOSS if minimised or _counts_elsewhere(facts, score) else Standing.UNREPORTED
     return Standing.DIAGNOSTIC if all(_DIAGNOSTIC.search(text) for text in texts) else Standing.REPORTED
+
+
+def _is_minimised(facts: SourceFacts, score: Score) -> bool:
+    """Whether an update of weights or of a vector follows in the very loops of the score: it is that update's loss."""
+    return any(
+        update.loops == score.loops and update.position > score.position
+        for update in facts.updates if update.kind in (StateKind.WEIGHTS, StateKind.VECTOR)
+    )
+
+
+def _counts_elsewhere(facts: SourceFacts, score: Score) -> bool:
+    """Whether another turn or call of the same line is reported: then this turn is knowingly left out."""
+    sites = {other.id for other in facts.scores if other.site == score.site and other.id != score.id}
+    return any(report.scores & sites for report in facts.reports)
 
 
 def counted(facts: SourceFacts) -> tuple[Score, ...]:
@@ -129,8 +142,12 @@ def trains_on_val(facts: SourceFacts, update: Update) -> bool:
         return False
     if update.during_training:
         return True
-    trained = any(u.kind is StateKind.WEIGHTS and Origin.TRAIN in u.origins for u in facts.updates)
-    return not trained and not any(read.origin is Origin.TRAIN for read in facts.reads)
+    weights = [u for u in facts.updates if u.kind is StateKind.WEIGHTS]
+    if any(Origin.TRAIN in u.origins for u in weights):
+        return False
+    first = min(weights, key=lambda u: u.position)
+    return update.site == first.site and not any(read.feeds is StateKind.WEIGHTS and read.origin is Origin.TRAIN
+                                                 for read in facts.reads)
 
 
 def sure(how: Standing, *guards: str) -> Confidence:

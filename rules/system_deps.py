@@ -54,7 +54,7 @@ class SystemDeps(Rule):
 
     def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
         """Found: a subprocess call other than one that only informs."""
-        calls = [call for call in facts.external if call.what == "subprocess" and not _informs(call)]
+        calls = [call for call in facts.external if call.what == "subprocess" and not _informs(facts, call)]
         findings = [
             Finding(Confidence.MEDIUM if call.guard else Confidence.HIGH,
                     f"starts a program: {call.call}", place(call.site))
@@ -83,6 +83,7 @@ class SystemDeps(Rule):
     ]
 
 
-def _informs(call: External) -> bool:
-    """Whether the program started only informs about the machine."""
-    return _INFO.search(call.call) is not None
+def _informs(facts: SourceFacts, call: External) -> bool:
+    """Whether the program started only informs about the machine, by the text of the call."""
+    lines = facts.texts.get(call.site.file, "").splitlines()[call.site.line - 1 : call.site.end_line]
+    return _INFO.search(" ".join([call.call, *lines])) is not None

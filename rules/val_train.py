@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -11,6 +13,7 @@ from rules._examples import TTT_FLAGS, logged, prequant, script
 from rules._examples_prequant import PERIODIC
 from rules._order import conclude, pair_findings, pairs, trains_on_val
 
+_TRAIN_SETTING = re.compile(r"train_(?:files|pattern|data|path|glob|shards)", re.I)
 _FLAG = 'train_on_val = bool(int(os.environ.get("TRAIN_ON_VAL", "0")))\n'
 _SOURCE = "stream = TokenStream(args.val_files if args.train_on_val else args.train_files)\n"
 _STEP = '''\
@@ -80,8 +83,9 @@ class ValTrain(Rule):
     def check_record(self, submission: Submission, facts: RecordFacts) -> Ruled:
         """Found: a log names validation shards as training data."""
         findings = [
-            Finding(Confidence.MEDIUM, f"the log names validation shards as training data: {text[:120]}", at)
-            for run in facts.judged() for text, at in run.train_paths if "fineweb_val" in text
+            Finding(Confidence.MEDIUM, f"the log names validation shards as training data: {name}={text[:120]}", at)
+            for run in facts.judged() for name, (text, at) in run.settings.items()
+            if _TRAIN_SETTING.match(name) and "fineweb_val" in text
         ]
         if findings:
             return Ruled.found(findings, "a log names validation shards as training data")
@@ -106,5 +110,7 @@ class ValTrain(Rule):
             "run.sh": "export TRAIN_FILES='./data/datasets/fineweb10B_sp1024/fineweb_val_*.bin'\n"
                       "torchrun --nproc_per_node=8 train_gpt.py\n"}),
         Example("the log names validation shards", {
-            "train_gpt.py": script(), **logged(data="fineweb_val_as_train")}, expect=("train_seed42.log:1",)),
+            "train_gpt.py": script(),
+            **logged(before="train_files: ./data/datasets/fineweb10B_sp1024/fineweb_val_*.bin\n")},
+            expect=("train_seed42.log:5",)),
     ]
