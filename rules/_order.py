@@ -54,7 +54,7 @@ class Pair:
 def standing(facts: SourceFacts, score: Score) -> Standing:
     """How ``score`` reaches the reader, by the literal texts of the reports made of it."""
     texts = [r.text for r in facts.reports if score.id in r.scores]
-    minimised = score.with_grad or (not texts and _is_minimised(facts, score))
+    minimised = score.with_grad or _is_minimised(facts, score)
     if minimised:
         texts = [text for text in texts if _SCORE_TEXT.search(text)]
     if not texts:
@@ -63,17 +63,19 @@ def standing(facts: SourceFacts, score: Score) -> Standing:
 
 
 def _is_minimised(facts: SourceFacts, score: Score) -> bool:
-    """Whether an update of weights or of a vector follows in the very loops of the score: it is that update's loss."""
+    """Whether ``score`` is the last one before an update of weights or of a vector in the very loops of the score."""
+    later = [other.position for other in facts.scores if other.loops == score.loops and other.position > score.position]
+    limit = min(later, default=None)
     return any(
-        update.loops == score.loops and update.position > score.position
+        update.loops == score.loops and score.position < update.position and (limit is None or update.position < limit)
         for update in facts.updates if update.kind in (StateKind.WEIGHTS, StateKind.VECTOR)
     )
 
 
 def _counts_elsewhere(facts: SourceFacts, score: Score) -> bool:
-    """Whether another turn or call of the same line is reported: then this turn is knowingly left out."""
-    sites = {other.id for other in facts.scores if other.site == score.site and other.id != score.id}
-    return any(report.scores & sites for report in facts.reports)
+    """Whether another turn of the same line and loops is reported: then this turn is knowingly left out."""
+    twins = {o.id for o in facts.scores if o.site == score.site and o.loops == score.loops and o.id != score.id}
+    return any(report.scores & twins for report in facts.reports)
 
 
 def counted(facts: SourceFacts) -> tuple[Score, ...]:
