@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from auditor.source import memo
 from auditor.source.definitions import find_in_class, is_module_class, is_optimizer_class
 from auditor.source.iteration import make_tuple, peek
 from auditor.source.machine import MAX_DEPTH, Frame, Machine
@@ -122,7 +123,26 @@ def call_value(m: Machine, frame: Frame, node: ast.AST, callee: Val, args: Args,
 
 
 def call_function(m: Machine, node: ast.AST, func: Obj, args: Args, kwargs: Kwargs) -> Val:
-    """Walk a user function with these arguments."""
+    """Walk a user function with these arguments; inside a model, a call that changed nothing is remembered."""
+    if not m.forward_depth:
+        return _walk_function(m, node, func, args, kwargs)
+    inputs = [*args, *kwargs.values()]
+    key = memo.key_of(m, func, inputs, tuple(kwargs))
+    known = m.memo.get(key)
+    if known is not None:
+        return memo.replay(m, known, inputs)
+    outside, m.oldest_change, before = m.oldest_change, 1 << 62, m.serial
+    sets, deps = memo.labels_of_inputs(m, inputs)
+    try:
+        result = _walk_function(m, node, func, args, kwargs)
+        if m.oldest_change > before and memo.can_remember(result):
+            m.memo[key] = memo.Remembered(result, sets, deps, (func, *inputs))
+    finally:
+        m.oldest_change = min(outside, m.oldest_change)
+    return result
+
+
+def _walk_function(m: Machine, node: ast.AST, func: Obj, args: Args, kwargs: Kwargs) -> Val:
     from auditor.source.library import generic
     from auditor.source.statements import walk_block
 

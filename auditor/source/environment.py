@@ -22,7 +22,7 @@ def getenv(m: Machine, node: ast.AST, key: Val, default: Val | None) -> Val:
     """``os.environ.get(key, default)``."""
     name = key.const if isinstance(key.const, str) else None
     if name is None:
-        return Val(UNKNOWN) if default is None else Val(UNKNOWN, EMPTY, EMPTY, (), default.string)
+        return Val(UNKNOWN, frozenset({m.label("cfg")}), EMPTY, (), None if default is None else default.string)
     if name in m.launch.env:
         return _marked(Val(m.launch.env[name].value))
     if name in m.environ:

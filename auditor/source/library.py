@@ -68,7 +68,7 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         special = scores.functional(m, node, last, args, kwargs)
         if special is not None:
             return special
-    if last[:1].isupper() or name.startswith("torch.nn."):
+    if last[:1].isupper():
         return _opaque(m, name, args, kwargs)
     if name.startswith("builtins."):
         return _builtin(m, frame, node, last, args, kwargs)
@@ -312,6 +312,11 @@ def _unknown(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs
     return Val(UNKNOWN)
 
 
+def _setting(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """Something about the machine that the run had and nobody recorded."""
+    return Val(UNKNOWN, frozenset({m.label("cfg")}))
+
+
 def _glob(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     obj = m.new("list")
     obj.elem = Val(UNKNOWN, EMPTY, EMPTY, (), args[0].string if args else None)
@@ -325,9 +330,9 @@ _EXACT: dict[str, Handler] = {
     "torch.ops.aten.cross_entropy_loss": _cross_entropy, "numpy.add.at": _at, "numpy.maximum.at": _at, "numpy.subtract.at": _at,
     "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,
     "torch.distributed.all_reduce": _copies, "torch.distributed.broadcast": _copies, "torch.distributed.barrier": _copies,
-    "torch.cuda.is_available": _true, "torch.distributed.is_available": _true, "os.path.exists": _unknown,
-    "torch.distributed.is_initialized": _true, "os.path.getsize": _unknown, "os.path.isfile": _unknown, "torch.distributed.get_rank": lambda *a: Val(0),
-    "torch.set_grad_enabled": _unknown, "time.time": _unknown, "time.perf_counter": _unknown, "os.path.isdir": _unknown,
+    "torch.cuda.is_available": _true, "torch.distributed.is_available": _true, "os.path.exists": _setting,
+    "torch.distributed.is_initialized": _true, "os.path.getsize": _unknown, "os.path.isfile": _setting, "torch.distributed.get_rank": lambda *a: Val(0),
+    "torch.set_grad_enabled": _unknown, "time.time": _unknown, "time.perf_counter": _unknown, "os.path.isdir": _setting,
 }
 
 

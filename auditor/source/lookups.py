@@ -149,7 +149,7 @@ def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
                 continue
             extra = a.data["tokens"] - b.data["tokens"]
             a.data["ratio"] = "hashed" if extra & a.data["hashed"] else "exact"
-            m.effects += 1
+            m.acted()
 
 
 def _more_sites(m: Machine, above: Labels, below: Labels) -> bool:

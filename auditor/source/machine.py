@@ -90,11 +90,15 @@ class Machine:
         self.hooks: list[Val] = []
         self.cells: list[WeightCell] = []
         self.uncertain: list[str] = []
+        self.open_settings: list[str] = []
         self.notes: dict[str, None] = {}
         self.disabled: dict[tuple[str, int], tuple[Site, str, str]] = {}
         self.modules: dict[str, Obj] = {}
         self.module_sources: dict[str, tuple[str, ast.Module]] = {}
-        self.memo: dict[tuple[Any, ...], Val] = {}
+        self.memo: dict[tuple[Any, ...], Any] = {}
+        self.kinds_cache: dict[Labels, frozenset[str]] = {}
+        self.attributes_version = 0
+        self.oldest_change = 1 << 62
         self.effects = 0
         self.steps = 0
         self.serial = 0
@@ -217,16 +221,33 @@ class Machine:
             self.touched(obj)
 
     def touched(self, obj: Obj) -> None:
-        """Note a change to an existing object (a function that makes one is not remembered as pure)."""
+        """Note a change to an object; a call that changes only what it made itself is still pure."""
         self.effects += 1
+        self.oldest_change = min(self.oldest_change, obj.birth)
+
+    def acted(self) -> None:
+        """Note a change to what every call can see."""
+        self.effects += 1
+        self.oldest_change = 0
 
     def set_attr(self, obj: Obj, name: str, val: Val) -> None:
         """Store an attribute; strong when it certainly happens, else joined with what was there."""
         old = obj.attrs.get(name)
         if old is val:
             return
-        obj.attrs[name] = val if not self.uncertain or old is None else join(old, val)
-        self.effects += 1
+        new = val if not self.uncertain or old is None else join(old, val)
+        obj.attrs[name] = new
+        if old is None or signature(old) != signature(new):
+            self.touched(obj)
+            if old is None or not self._alike(old, new):
+                self.attributes_version += 1
+
+    def _alike(self, old: Val, new: Val) -> bool:
+        """Whether two values of an attribute make no difference to a remembered call."""
+        if old.objs != new.objs or (old.known or new.known) and signature(old)[:2] != signature(new)[:2]:
+            return False
+        table = self.labels
+        return {table[n].kind for n in old.labels} == {table[n].kind for n in new.labels}
 
     def add_element(self, obj: Obj, val: Val, key: Any = None) -> None:
         """Add an element to a container."""
@@ -238,7 +259,7 @@ class Machine:
                 obj.items.pop(key)
         else:
             obj.elem = val if obj.elem is None else join(obj.elem, val)
-        self.effects += 1
+        self.touched(obj)
 
     # -- where we are ---------------------------------------------------------------------------------------------
 
@@ -274,8 +295,11 @@ class Machine:
         return frozenset(loop.id for loop in self.loops)
 
     def guard(self) -> str:
-        """The innermost undecided condition, as text."""
-        return self.uncertain[-1] if self.uncertain else ""
+        """The innermost condition that hangs on a setting or file nobody knows, as text; empty when there is none.
+
+        Conditions on the data themselves (``if valid.any()``) do not count: over a whole run they come true.
+        """
+        return self.open_settings[-1] if self.open_settings else ""
 
     def note(self, text: str) -> None:
         """Remember a sentence on what could not be followed (each once, at most 60)."""
@@ -296,10 +320,10 @@ class Machine:
             )
             self.events.append(found)
             self.event_keys[key] = found
-            self.effects += 1
+            self.acted()
         elif not labels <= found.labels:
             found.labels = found.labels | labels
-            self.effects += 1
+            self.acted()
         return found
 
     def update(self, node: ast.AST, kind: StateKind, cause: Labels, variant: Any = None) -> Labels:
@@ -322,7 +346,7 @@ class Machine:
         """Something made of ``labels`` was written to ``path``."""
         name = (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
         self.files[name] = self.files.get(name, EMPTY) | self.without(labels, "par", "acc")
-        self.effects += 1
+        self.acted()
 
     def read_file(self, path: str | None) -> Labels | None:
         """Labels of what was written to ``path`` in this run; None when nothing was."""
@@ -334,6 +358,14 @@ class Machine:
             if known:
                 return frozenset().union(*known)
         return None
+
+
+def signature(val: Val) -> tuple[Any, ...]:
+    """What a value is, comparable while its objects live."""
+    const = val.const if isinstance(val.const, (str, int, float, bool, type(None))) else id(val.const)
+    if not val.objs:
+        return (type(val.const), const, val.labels, val.deps, val.text)
+    return (type(val.const), const, val.labels, val.deps, val.text, tuple((id(o), o.labels, o.deps) for o in val.objs))
 
 
 def fits(pattern: str, name: str) -> bool:

@@ -143,7 +143,7 @@ def _backward(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, k
     labels = m.deep(owner)
     for cell in m.par_cells(labels):
         cell.grads = cell.grads | labels
-    m.effects += 1
+    m.acted()
     return NONE
 
 
@@ -192,7 +192,7 @@ def _load_state_dict(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: 
     cells = [o.weights.root() for o in owner.objs if o.weights is not None] or m.par_cells(owner.labels)
     for cell in cells:
         cell.labels = taken if not m.uncertain else cell.labels | taken
-    m.effects += 1
+    m.acted()
     return NONE
 
 
@@ -370,7 +370,7 @@ def _min(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs
 
 
 def _exists(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    return Val(UNKNOWN)
+    return Val(UNKNOWN, frozenset({m.label("cfg")}))
 
 
 def _gather(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:

@@ -92,11 +92,26 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
         if dead:
             definitions.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
-    return _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse])
+    return _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=hangs_on_setting(m, test))
 
 
-def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]) -> Flow:
+def hangs_on_setting(m: Machine, test: Val) -> bool:
+    """Whether a test depends on a setting or a file that is not known."""
+    return bool(m.of_kind(test.labels, "cfg"))
+
+
+def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool) -> Flow:
     """Walk alternatives from the same state and join what they leave."""
+    if hangs:
+        m.open_settings.append(guard)
+    try:
+        return _walk_both(m, frame, guard, bodies)
+    finally:
+        if hangs:
+            m.open_settings.pop()
+
+
+def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]) -> Flow:
     before = frame.env
     ends: list[dict[str, Val]] = []
     flows: list[Flow] = []
@@ -159,10 +174,12 @@ def _try(m: Machine, frame: Frame, node: Any) -> Flow:
         if handler.name:
             frame.env[handler.name] = NOTHING
         m.uncertain.append("except")
+        m.open_settings.append("an exception was raised")
         try:
             left = walk_block(m, frame, handler.body)
         finally:
             m.uncertain.pop()
+            m.open_settings.pop()
         after = frame.env
         frame.env = before
         if left is Flow.NEXT:
@@ -214,7 +231,7 @@ def _nonlocal(m: Machine, frame: Frame, node: ast.Nonlocal) -> Flow:
 
 def _match(m: Machine, frame: Frame, node: ast.Match) -> Flow:
     evaluate(m, frame, node.subject)
-    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases])
+    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases], hangs=False)
 
 
 def _for(m: Machine, frame: Frame, node: ast.For | ast.AsyncFor) -> Flow:

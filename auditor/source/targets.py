@@ -70,7 +70,7 @@ def set_attribute(m: Machine, node: ast.AST, owner: Val, name: str, val: Val) ->
         elif obj.kind == "environ":
             continue
     if not owner.objs and val.objs:
-        m.effects += 1
+        m.acted()
 
 
 def _adopt(m: Machine, owner: Obj, val: Val) -> None:
@@ -188,7 +188,7 @@ def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
             elif m.of_kind(own, "stat"):
                 upd = calibration(m, own)
         cell.labels = cell.labels | upd | frozenset(m.of_kind(own, "upd", "stat"))
-        m.effects += 1
+        m.acted()
 
 
 def calibration(m: Machine, labels: Labels) -> Labels:
