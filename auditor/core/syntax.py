@@ -62,7 +62,7 @@ def parse_python(text: str) -> ParsedModule:
     rewritten = _rewrite_312(text, problem)
     if rewritten is None:
         return ParsedModule(None, problem, text)
-    tree, second = _parse(rewritten)
+    tree, _ = _parse(rewritten)
     if tree is None:
         return ParsedModule(None, problem, text)
     return _checked(_Joiner().visit(tree), rewritten, rewritten=True)

@@ -1,4 +1,7 @@
-"""Intake: from a path to a ``Submission``. Nothing of a submission is ever executed, followed out of its folder or written."""
+"""Intake: from a path to a ``Submission``.
+
+Nothing of a submission is ever executed, no link is followed out of its folder, nothing is written anywhere.
+"""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ def _matching(name: str, python: dict[str, str]) -> list[str]:
     """Files that a command's script name means: by its path's end, then by its base name."""
     name = name.lstrip("./")
     exact = [p for p in python if p == name or name.endswith("/" + p)]
-    return exact or sorted((p for p in python if PurePosixPath(p).name == PurePosixPath(name).name), key=lambda p: p.count("/"))
+    return exact or sorted(
+        (p for p in python if PurePosixPath(p).name == PurePosixPath(name).name), key=lambda p: p.count("/")
+    )
 
 
 def _started(metadata: JsonDoc | None, shell: dict[str, str], readme: str | None) -> list[str]:
@@ -112,7 +114,9 @@ def _follow(path: str, python: dict[str, str], unpacked: Callable[[str], Unpacke
     return entry
 
 
-_IMPORT_MAIN = re.compile(r"(?m)^\s*(?:from\s+([\w.]+)\s+import\s+(?:\*|.*\bmain\b.*|.*\btrain\b.*)|import\s+([\w.]+)(?:\s+as\s+(\w+))?\s*$)")
+_IMPORT_MAIN = re.compile(
+    r"(?m)^\s*(?:from\s+([\w.]+)\s+import\s+(?:\*|.*\bmain\b.*|.*\btrain\b.*)|import\s+([\w.]+)(?:\s+as\s+(\w+))?\s*$)"
+)
 
 
 def _import_shim(path: str, python: dict[str, str]) -> str | None:
@@ -124,7 +128,11 @@ def _import_shim(path: str, python: dict[str, str]) -> str | None:
         module = match.group(1) or match.group(2)
         alias = match.group(3) or module
         target = str(PurePosixPath(path).parent / (module.lstrip(".").replace(".", "/") + ".py"))
-        called = re.search(rf"\b{re.escape(alias)}\.\w+\(", text) if match.group(2) else re.search(r"(?m)^\s*(?:\w+\.)?\w*(main|train|run)\w*\(|import \*", text)
+        called = (
+            re.search(rf"\b{re.escape(alias)}\.\w+\(", text)
+            if match.group(2)
+            else re.search(r"(?m)^\s*(?:\w+\.)?\w*(main|train|run)\w*\(|import \*", text)
+        )
         if target in python and called:
             return target
     return None

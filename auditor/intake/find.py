@@ -50,13 +50,12 @@ def find_submission(path: Path, *, base: str, name: str | None) -> Found:
         diff = None
     if (root / "records").is_dir():
         return _from_repository(root, diff, name, notes, shown)
-    if name is None and (_any(names, _STRONG) or _in_track(root)):
-        if _any(names, _STRONG) or _worth(root, names):
-            return _made(root, diff, notes)
+    itself = _any(names, _STRONG) or (_in_track(root) and _worth(root, names))
+    if itself and name in (None, root.name):
+        return _made(root, diff, notes)
     inner = _inner(root)
-    if name is not None or inner:
-        if inner and not (name is None and _any(names, _WEAK) and len(inner) == 0):
-            return _made(_select(root, inner, name, shown), diff, notes)
+    if inner:
+        return _made(_select(root, inner, name, shown), diff, notes)
     if _any(names, _WEAK) and name in (None, root.name):
         return _made(root, diff, notes)
     raise NoSubmission(f"{shown}: no submission in it (no train_gpt.py, no other script, no submission.json, no log)")
@@ -77,7 +76,9 @@ def _made(root: Path, diff: Changes | None, notes: list[tuple[str, str]]) -> Fou
     return Found(root, root.name, track_of(root), outside, notes)
 
 
-def _from_repository(root: Path, diff: Changes | None, name: str | None, notes: list[tuple[str, str]], shown: str) -> Found:
+def _from_repository(
+    root: Path, diff: Changes | None, name: str | None, notes: list[tuple[str, str]], shown: str
+) -> Found:
     """``root`` holds ``records/``: the folder that the diff adds, else the only or the named one."""
     listed = _record_folders(root)
     if diff is not None and diff.top == root:
@@ -139,7 +140,9 @@ def _choose(folders: list[str], name: str | None, shown: str) -> str:
         raise SeveralSubmissions(f"{shown}: {name!r} names several: {_list(matching)}", tuple(matching))
     if len(folders) == 1:
         return folders[0]
-    raise SeveralSubmissions(f"{shown}: holds {len(folders)} submissions; choose one with --submission: {_list(folders)}", tuple(folders))
+    raise SeveralSubmissions(
+        f"{shown}: holds {len(folders)} submissions; choose one with --submission: {_list(folders)}", tuple(folders)
+    )
 
 
 def _is_named(folder: str, name: str) -> bool:

@@ -10,9 +10,29 @@ from pathlib import Path
 TIMEOUT_S = 20.0
 MAX_OUTPUT = 16 << 20
 _SAFE = (
-    "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat", "-c", "core.attributesFile=/dev/null",
-    "-c", "diff.external=", "-c", "protocol.allow=never", "-c", "safe.directory=*", "-c", "core.untrackedCache=false",
-    "-c", "core.alternateRefsCommand=", "-c", "gpg.program=false", "-c", "core.sshCommand=false", "--no-pager",
+    "-c",
+    "core.fsmonitor=",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.pager=cat",
+    "-c",
+    "core.attributesFile=/dev/null",
+    "-c",
+    "diff.external=",
+    "-c",
+    "protocol.allow=never",
+    "-c",
+    "safe.directory=*",
+    "-c",
+    "core.untrackedCache=false",
+    "-c",
+    "core.alternateRefsCommand=",
+    "-c",
+    "gpg.program=false",
+    "-c",
+    "core.sshCommand=false",
+    "--no-pager",
 )
 FALLBACK_BASES = ("origin/main", "upstream/main", "origin/master", "main", "master")
 
@@ -56,9 +76,17 @@ def _resolves(top: Path, name: str) -> bool:
 def _git(top: Path, *args: str) -> bytes | None:
     """Standard output of one git command; None when it fails, takes too long or is not installed."""
     environment = {
-        "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1",
-        "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_ATTR_NOSYSTEM": "1",
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
     }
     try:
         run = subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from auditor.core.syntax import parse_python
@@ -45,23 +45,28 @@ def knobs_of(texts: Iterable[str]) -> Knobs:
     for text in texts:
         tree = parse_python(text).tree
         if tree is None:
-            for name in re.findall(r"(?:environ(?:\.get)?|getenv|_?env\w*)\s*[(\[]\s*['\"]([A-Z][A-Z0-9_]+)['\"]", text):
+            for name in re.findall(
+                r"(?:environ(?:\.get)?|getenv|_?env\w*)\s*[(\[]\s*['\"]([A-Z][A-Z0-9_]+)['\"]", text
+            ):
                 knobs.env.setdefault(name, "")
         else:
             _collect(tree, knobs)
-    knobs.names |= {name.lower() for name in knobs.env}
+    knobs.names |= {name.lower() for name in knobs.env} | {attribute.lower() for attribute in knobs.env.values()}
     knobs.names -= {"", "os", "self"}
     return knobs
 
 
 def _collect(tree: ast.Module, knobs: Knobs) -> None:
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            knobs.names |= set(_class_names(node))
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
                 attribute = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
                 if attribute:
-                    knobs.names.add(attribute.lower())
+                    if isinstance(target, ast.Attribute):
+                        knobs.names.add(attribute.lower())
                     if node.value is not None:
                         _feed(attribute, node.value, knobs)
         elif isinstance(node, ast.Call):
@@ -69,12 +74,23 @@ def _collect(tree: ast.Module, knobs: Knobs) -> None:
             if name is not None:
                 knobs.env.setdefault(name, "")
             for argument in node.args[:1]:
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value.startswith("--"):
+                if (
+                    isinstance(argument, ast.Constant)
+                    and isinstance(argument.value, str)
+                    and argument.value.startswith("--")
+                ):
                     knobs.names.add(argument.value[2:].replace("-", "_").lower())
         elif isinstance(node, ast.Subscript):
             name = _env_read(node)
             if name is not None:
                 knobs.env.setdefault(name, "")
+
+
+def _class_names(node: ast.ClassDef) -> Iterator[str]:
+    """Lower-case names that a class body assigns."""
+    for statement in node.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        yield from (target.id.lower() for target in targets if isinstance(target, ast.Name))
 
 
 def _feed(attribute: str, value: ast.expr, knobs: Knobs) -> None:
@@ -97,7 +113,7 @@ def _unwrapped(node: ast.expr) -> tuple[str, ast.expr] | None:
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         right = node.comparators[0]
         if isinstance(node.ops[0], ast.Eq) and isinstance(right, ast.Constant):
-            return f"flag={right.value}", node.left
+            return f"flag={right.value!s}", node.left
         if isinstance(node.ops[0], (ast.In, ast.NotIn, ast.NotEq)):
             return "bool", node.left
     if isinstance(node, ast.Call):
@@ -133,12 +149,25 @@ def _env_read(node: ast.expr) -> str | None:
     function = node.func
     if isinstance(function, ast.Attribute):
         owner = function.value.attr if isinstance(function.value, ast.Attribute) else getattr(function.value, "id", "")
-        if owner == "environ" and function.attr in ("get", "pop", "setdefault") or function.attr == "getenv":
+        if (owner == "environ" and function.attr in ("get", "pop", "setdefault")) or function.attr == "getenv":
             return _name(node.args[0])
         named = function.attr
     else:
         named = getattr(function, "id", "")
-    is_helper = re.search(r"env|getenv", named, re.I) or named in ("_e", "E", "e", "_g", "g", "G", "_int", "_float", "_bool", "_str", "_i", "_f")
+    is_helper = re.search(r"env|getenv", named, re.I) or named in (
+        "_e",
+        "E",
+        "e",
+        "_g",
+        "g",
+        "G",
+        "_int",
+        "_float",
+        "_bool",
+        "_str",
+        "_i",
+        "_f",
+    )
     return _name(node.args[0]) if is_helper else None
 
 
@@ -150,10 +179,10 @@ def _name(node: ast.expr) -> str | None:
 
 def to_env(kind: str, value: str) -> str | None:
     """A logged value as the text that the environment variable would have; None when that is not plain."""
-    if value in ("True", "False"):
+    if value in ("True", "False") or (kind == "bool" and value in ("true", "false")):
         if kind.startswith("flag="):
             return kind[5:] if value == "True" else "0"
-        return "1" if value == "True" else "0"
+        return "1" if value in ("True", "true") else "0"
     if kind == "int":
         try:
             number = float(value)

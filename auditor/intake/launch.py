@@ -13,19 +13,44 @@ from typing import Any
 
 from auditor.core.submission import JsonDoc, Launch, LogFile, Setting
 from auditor.core.types import Place
+from auditor.intake.implied import implied_settings
 from auditor.intake.knobs import Knobs, to_env
 from auditor.intake.logged import environment_lines, logged_settings, world_size
 from auditor.intake.readme import blocks, settings_in_tables
 from auditor.intake.shell import Command, commands
 
-_FINAL = re.compile(r"(?i)reproduc|record|submission|final|full|official|train|launch|how to run|command|8x|leaderboard|usage|run\b")
+_FINAL = re.compile(
+    r"(?i)reproduc|record|submission|final|full|official|train|launch|how to run|command|8x|leaderboard|usage|run\b"
+)
 _OTHER = re.compile(
-    r"(?i)ablat|smoke|debug|sanity|local|single|1x|1 ?gpu|baseline|alternativ|diagnos|without|disabl|control|sweep|quick|"
-    r"profil|mac\b|mlx|cpu|test|eval[- _]only|optional|prepar|download|token")
-_JSON_KEYS = re.compile(r"(?i)^(env|env_vars|env_overrides|environment|environment_variables|config|configuration|hyper_?param\w*|hparams|"
-                        r"settings|run_config|training_config|train_config|launch_env|key_env\w*|overrides|flags|run_env|knobs)$")
-_JSON_COMMANDS = re.compile(r"(?i)^(command|cmd|run_command|launch|launch_command|train_command|training_command|reproduc\w*|run)$")
-_IGNORED = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "CUDA_VISIBLE_DEVICES", "PWD"})
+    r"(?i)ablat|smoke|debug|sanity|local|single|1x|1 ?gpu|baseline|alternativ|diagnos|without|disabl|control|sweep|"
+    r"quick|profil|mac\b|mlx|cpu|test|eval[- _]only|optional|prepar|download|token"
+)
+_JSON_KEYS = re.compile(
+    r"(?i)^(env|env_vars|env_overrides|environment|environment_variables|config|configuration|hyper_?param\w*|hparams|"
+    r"settings|run_config|training_config|train_config|launch_env|key_env\w*|overrides|flags|run_env|knobs)$"
+)
+_JSON_COMMANDS = re.compile(
+    r"(?i)^(command|cmd|run_command|launch|launch_command|train_command|training_command|reproduc\w*|run)$"
+)
+_IGNORED = frozenset(
+    {
+        "PATH",
+        "PYTHONPATH",
+        "LD_LIBRARY_PATH",
+        "HOME",
+        "CUDA_VISIBLE_DEVICES",
+        "PWD",
+        "RANK",
+        "WORLD_SIZE",
+        "LOCAL_RANK",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "OMP_NUM_THREADS",
+        "RUN_ID",
+        "SEED",
+    }
+)
 
 
 @dataclass
@@ -43,6 +68,10 @@ class Sources:
     metadata: JsonDoc | None
     logs: tuple[LogFile, ...]
     knobs: Knobs
+    texts: tuple[str, ...] = ()
+    """Decoded texts of the entry and its modules."""
+    code: frozenset[str] = frozenset()
+    """Their lines, stripped."""
     wrapper_env: list[tuple[str, str, int, bool, str]] = field(default_factory=list)
     """(name, value, line, only if unset, file) from wrappers and launchers in Python."""
     launchers: dict[str, list[tuple[str, str, int]]] = field(default_factory=dict)
@@ -61,7 +90,9 @@ class Candidate:
 
 def read_launch(sources: Sources) -> Launch:
     """Put all sources together; alternatives and contradictions go to the notes."""
-    logged, notes = logged_settings(sources.logs, sources.knobs.names)
+    logged, notes = logged_settings(sources.logs, sources.knobs.names, sources.code)
+    for name, setting in implied_settings(sources.texts, sources.logs, sources.knobs).items():
+        logged.setdefault(name, setting)
     candidates = sorted(_candidates(sources, logged), key=lambda c: -c.score)
     best = candidates[0] if candidates and candidates[0].score > 0 else None
     env: dict[str, Setting] = {}
@@ -94,8 +125,12 @@ def _candidates(sources: Sources, logged: dict[str, Setting]) -> list[Candidate]
     if sources.readme is not None and sources.readme_path is not None:
         carried: dict[str, tuple[str, int]] = {}
         for block in blocks(sources.readme):
-            launches, left = commands(block.text, block.line)
+            launches, left = commands(block.text, block.line, loose=True)
             context = f"{block.heading} {block.context}"
+            known = {name: value for name, value in left.items() if name in sources.knobs.env}
+            if not launches and known:
+                command = Command(sources.entry or "", (), known, block.line)
+                found.append(Candidate(command, "readme", sources.readme_path, _words_score(context, -8.0)))
             for command in launches:
                 command.env = {**carried, **command.env}
                 found.append(Candidate(command, "readme", sources.readme_path, _words_score(context, 4.0)))
@@ -125,9 +160,11 @@ def _match_score(command: Command, sources: Sources, logged: dict[str, Setting])
     own = {PurePosixPath(p).name for p in sources.scripts}
     score = 0.0
     if name in own:
-        score += 20.0
+        score += 12.0
     elif name in {PurePosixPath(p).name for p in sources.python} or not _TRAINS.search(command.script):
         return -100.0
+    else:
+        score += 6.0
     if command.nproc == 8:
         score += 5.0
     elif command.nproc == 1:
@@ -156,7 +193,11 @@ def same(left: str, right: str) -> bool:
 def _settings(candidate: Candidate) -> list[Setting]:
     made: list[Setting] = []
     for name, (value, line) in candidate.command.env.items():
-        place = Place(field=candidate.place) if candidate.how == "submission.json" else Place(file=candidate.place, line=line)
+        place = (
+            Place(field=candidate.place)
+            if candidate.how == "submission.json"
+            else Place(file=candidate.place, line=line)
+        )
         made.append(Setting(name, value, place, candidate.how))
     return made
 
@@ -237,7 +278,11 @@ def _reconcile(env: dict[str, Setting], logged: dict[str, Setting], knobs: Knobs
     notes: list[str] = []
     for name, attribute in knobs.env.items():
         setting = logged.get(attribute) or logged.get(name.lower())
-        if setting is None or (attribute and knobs.env_of(attribute) != name and attribute != name.lower()):
+        if (
+            setting is None
+            or name in _IGNORED
+            or (attribute and knobs.env_of(attribute) != name and attribute != name.lower())
+        ):
             continue
         value = to_env(knobs.kinds.get(name, "str"), setting.value)
         if value is None:
@@ -246,6 +291,8 @@ def _reconcile(env: dict[str, Setting], logged: dict[str, Setting], knobs: Knobs
         if stated is not None and same(stated.value, setting.value):
             continue
         if stated is not None:
-            notes.append(f"{name}: {stated.origin} says {stated.value}, {setting.origin} says {setting.value}; the log is taken")
+            notes.append(
+                f"{name}: {stated.origin} says {stated.value}, {setting.origin} says {setting.value}; the log is taken"
+            )
         env[name] = Setting(name, value, setting.origin, "log")
     return notes[:40]

@@ -76,13 +76,25 @@ class _Loader:
         self._check(main)
         launch = self._launch(entry, sources, shell, readme, readme_path, metadata, logs)
         return Submission(
-            root=self.found.root, name=self.found.name, track=self._track(metadata), files=self.folder.files(), entry=main,
-            modules=tuple(s for s in sources if s is not main), metadata=metadata, logs=logs, readme=readme,
-            readme_path=readme_path, launch=launch, problems=tuple(self.folder.problems), outside_files=self.found.outside,
+            root=self.found.root,
+            name=self.found.name,
+            track=self._track(metadata),
+            files=self.folder.files(),
+            entry=main,
+            modules=tuple(s for s in sources if s is not main),
+            metadata=metadata,
+            logs=logs,
+            readme=readme,
+            readme_path=readme_path,
+            launch=launch,
+            problems=tuple(self.folder.problems),
+            outside_files=self.found.outside,
         )
 
     def _read_sources(self) -> None:
-        paths = [p for p in self.folder.sizes if p.endswith(".py") or PurePosixPath(p).suffix.lower() in NATIVE_SUFFIXES]
+        paths = [
+            p for p in self.folder.sizes if p.endswith(".py") or PurePosixPath(p).suffix.lower() in NATIVE_SUFFIXES
+        ]
         paths.sort(key=lambda p: (p.count("/"), not p.endswith(".py"), "train" not in p, p))
         for path in paths[self.limits.sources:]:
             self.folder.problem(path, f"not read: more than {self.limits.sources} source files")
@@ -107,7 +119,11 @@ class _Loader:
             return self._json(path)
         for path in others[:20]:
             document = self._json(path) if self.folder.sizes[path] < 200_000 else None
-            if document is not None and document.data is not None and {"val_bpb", "author", "blurb"} & set(document.data):
+            if (
+                document is not None
+                and document.data is not None
+                and {"val_bpb", "author", "blurb"} & set(document.data)
+            ):
                 self.folder.problem(path, "taken as submission.json, which is missing")
                 return document
         return None
@@ -173,7 +189,10 @@ class _Loader:
             for problem in result.problems:
                 self.folder.problem(path, problem)
         kinds = roles(entry.path, texts) if entry.path is not None else {}
-        return [self._source_file(p, t, Role.ENTRY if p == entry.path else kinds.get(p, Role.OTHER)) for p, t in texts.items()]
+        return [
+            self._source_file(p, t, Role.ENTRY if p == entry.path else kinds.get(p, Role.OTHER))
+            for p, t in texts.items()
+        ]
 
     def _source_file(self, path: str, text: str, role: Role) -> SourceFile:
         if path not in self.shipped:
@@ -203,8 +222,14 @@ class _Loader:
         return "track_10min_16mb" if "10min" in stated or "10_min" in stated or stated == "record" else None
 
     def _launch(
-        self, entry: Entry, sources: list[SourceFile], shell: dict[str, str], readme: str | None, readme_path: str | None,
-        metadata: JsonDoc | None, logs: tuple[object, ...],
+        self,
+        entry: Entry,
+        sources: list[SourceFile],
+        shell: dict[str, str],
+        readme: str | None,
+        readme_path: str | None,
+        metadata: JsonDoc | None,
+        logs: tuple[object, ...],
     ) -> Launch:
         used = [s.text for s in sources if s.role in (Role.ENTRY, Role.MODULE)]
         scripts = (*entry.shims, *((entry.path,) if entry.path else ()))
@@ -213,8 +238,20 @@ class _Loader:
             p: [(n, v, line) for n, v, line, _ in u.env]
             for p, u in self.unpacked.items() if p not in scripts and u.env and u.target == entry.path and entry.path
         }
-        return read_launch(Sources(
-            entry=entry.path, scripts=scripts, python=frozenset(p for p in self.shipped if p.endswith(".py")), shell=shell,
-            readme=readme, readme_path=readme_path, metadata=metadata, logs=logs,  # type: ignore[arg-type]
-            knobs=knobs_of(used), wrapper_env=wrapper, launchers=launchers,
-        ))
+        return read_launch(
+            Sources(
+                entry=entry.path,
+                scripts=scripts,
+                python=frozenset(p for p in self.shipped if p.endswith(".py")),
+                shell=shell,
+                readme=readme,
+                readme_path=readme_path,
+                metadata=metadata,
+                logs=logs,  # type: ignore[arg-type]
+                knobs=knobs_of(used),
+                texts=tuple(used),
+                code=frozenset(line.strip() for t in used for line in t.split("\n")),
+                wrapper_env=wrapper,
+                launchers=launchers,
+            )
+        )

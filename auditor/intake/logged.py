@@ -15,11 +15,39 @@ _DUMP_HEAD = re.compile(r"(?i)^\W*(hyper-?parameters?|config(uration)?|settings|
 _DUMP_LINE = re.compile(r"^\s+['\"]?([A-Za-z_]\w*)['\"]?\s*[:=]\s*(.*?),?\s*$")
 _TOKEN = re.compile(r"(?<![\w.\-/])['\"]?([A-Za-z_]\w{1,60})['\"]?\s?[:=]\s?('[^']*'|\"[^\"]*\"|[^\s,;)}\]'\"]+)")
 _HEADED = re.compile(r"^\s*([a-z_]\w{1,40}):\s*((?:[a-z_]\w*[=:][^\s=:]+[\s,]*){1,20})$")
-_PROGRESS = re.compile(r"^\s*(?:\[?rank\d*\]?:?\s*)?(?:step|warmup_step|iter|epoch|\d+/\d+|ttt_chunk|\[?\d+[\]/])[\s:\d]")
-_VARYING = frozenset({
-    "seed", "run_id", "logfile", "rank", "local_rank", "is_main_process", "val_loss", "val_bpb", "train_loss", "train_time",
-    "step_avg", "step", "time", "loss", "lr", "bpb", "epoch", "tokens", "device", "ptr", "i", "n", "model",
-})
+_PROGRESS = re.compile(
+    r"^\s*(?:\[?rank\d*\]?:?\s*)?(?:step|warmup_step|iter|epoch|\d+/\d+|ttt_chunk|\[?\d+[\]/])[\s:\d]"
+)
+_SCALAR = re.compile(r"^[\w.+\-/:*,]{1,200}$")
+_TRUTH = {"enabled": "True", "disabled": "False", "on": "True", "off": "False"}
+_JSON_LINE = re.compile(r"(?i)^\W*(?:\w*(?:config|args|hparams|hyper_?param\w*|settings|namespace)\w*)?\W{0,4}\{")
+_VARYING = frozenset(
+    {
+        "seed",
+        "run_id",
+        "logfile",
+        "rank",
+        "local_rank",
+        "is_main_process",
+        "val_loss",
+        "val_bpb",
+        "train_loss",
+        "train_time",
+        "step_avg",
+        "step",
+        "time",
+        "loss",
+        "lr",
+        "bpb",
+        "epoch",
+        "tokens",
+        "device",
+        "ptr",
+        "i",
+        "n",
+        "model",
+    }
+)
 
 
 def dumps(log: LogFile) -> Iterator[tuple[str, str, int]]:
@@ -38,19 +66,24 @@ def dumps(log: LogFile) -> Iterator[tuple[str, str, int]]:
         yield match.group(1), match.group(2).strip("'\""), number
 
 
-def tokens(log: LogFile, names: set[str]) -> Iterator[tuple[str, str, int]]:
-    """(name, value, line) of ``name:value`` and ``name=value`` in lines before and between the progress lines."""
+def tokens(log: LogFile, names: set[str], code: frozenset[str]) -> Iterator[tuple[str, str, int]]:
+    """(name, value, line) of ``name:value`` and ``name=value`` in lines before and between the progress lines.
+
+    ``code`` holds the script's own lines (stripped), which some logs contain. Values are words, numbers, paths.
+    """
     start = source_end(log.lines)
     for number, line in enumerate(log.lines[start:start + MAX_LINES], start + 1):
-        if len(line) > 20_000 or _PROGRESS.match(line):
+        if len(line) > 20_000 or _PROGRESS.match(line) or line.strip() in code:
+            continue
+        if "{" in line and not _JSON_LINE.match(line):
             continue
         headed = _HEADED.match(line)
         prefix = f"{headed.group(1)}_" if headed else ""
         for match in _TOKEN.finditer(line):
             name, value = match.group(1).lower(), match.group(2).strip("'\"")
             for known in ((prefix + name,) if prefix + name in names else (name,)):
-                if known in names and known not in _VARYING and len(value) <= 200:
-                    yield known, value, number
+                if known in names and known not in _VARYING and _SCALAR.match(value):
+                    yield known, _TRUTH.get(value.lower(), value), number
 
 
 def source_end(lines: tuple[str, ...]) -> int:
@@ -58,16 +91,23 @@ def source_end(lines: tuple[str, ...]) -> int:
     for number, line in enumerate(lines[:8_000]):
         if line.startswith("=" * 60):
             head = lines[:number]
-            return number + 1 if sum(text.startswith(("import ", "from ", "def ", "class ")) for text in head) >= 3 else 0
+            return (
+                number + 1 if sum(text.startswith(("import ", "from ", "def ", "class ")) for text in head) >= 3 else 0
+            )
     return 0
 
 
-def logged_settings(logs: tuple[LogFile, ...], names: set[str]) -> tuple[dict[str, Setting], list[str]]:
+def logged_settings(
+    logs: tuple[LogFile, ...], names: set[str], code: frozenset[str]
+) -> tuple[dict[str, Setting], list[str]]:
     """Settings by attribute name on which the logs agree, and one note for those on which they do not."""
     main = _main_logs(logs)
     found = _agreed([(log, list(dumps(log))) for log in main], "dump")
-    loose = _agreed([(log, list(tokens(log, names))) for log in main], "token")
-    settings = {**{n: s for n, (s, _) in loose.items() if s is not None}, **{n: s for n, (s, _) in found.items() if s is not None}}
+    loose = _agreed([(log, list(tokens(log, names, code))) for log in main], "token")
+    settings = {
+        **{n: s for n, (s, _) in loose.items() if s is not None},
+        **{n: s for n, (s, _) in found.items() if s is not None},
+    }
     differing = sorted(n for n, (s, _) in found.items() if s is None and n not in _VARYING)
     notes = [f"the logs differ in {', '.join(differing[:12])}; these are not taken from them"] if differing else []
     return settings, notes

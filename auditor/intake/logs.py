@@ -11,10 +11,14 @@ from auditor.intake.walk import Folder
 
 _LOG_SUFFIXES = {".log", ".out", ".stdout", ".err", ".stderr"}
 _TEXT_SUFFIXES = {".txt", ".text", ".tee", ""}
-_NOT_LOGS = re.compile(r"(?i)(requirements|readme|license|notes?$|constraints|vocab|merges|pip[-_]?freeze|packages|todo)")
+_NOT_LOGS = re.compile(
+    r"(?i)(requirements|readme|license|notes?$|constraints|vocab|merges|pip[-_]?freeze|packages|todo)"
+)
 _EVIDENCE = re.compile(
-    r"step[: ]?\s*\d+\s*/\s*\d+|\d+/\d+ (?:train|val)_loss|train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|train_time|"
-    r"Total submission size|stopping_early|warmup_step|world_size[:=]|bpb[:=]\s*\d", re.I)
+    r"step[: ]?\s*\d+\s*/\s*\d+|\d+/\d+ (?:train|val)_loss|train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|"
+    r"train_time|Total submission size|stopping_early|warmup_step|world_size[:=]|bpb[:=]\s*\d",
+    re.I,
+)
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _SEED_NAME = re.compile(r"(?i)(?:seed|(?:^|[_\-.])s)[_\-=]?(\d{1,10})(?!\d)")
 _SEED_TEXT = (
@@ -80,7 +84,12 @@ def _may_be_log(path: str) -> bool:
         return True
     if suffix == ".txt" or (suffix in _TEXT_SUFFIXES and ("log" in path.lower() or "out" in name.name.lower())):
         return not _NOT_LOGS.search(name.stem)
-    return bool(re.search(r"(?i)\.(log|out)[._-]?\w{0,12}$", name.name)) and suffix not in {".py", ".json", ".gz", ".zst"}
+    return bool(re.search(r"(?i)\.(log|out)[._-]?\w{0,12}$", name.name)) and suffix not in {
+        ".py",
+        ".json",
+        ".gz",
+        ".zst",
+    }
 
 
 def _read_log(folder: Folder, path: str) -> LogFile | None:

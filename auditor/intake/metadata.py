@@ -146,4 +146,6 @@ def _unquoted(token: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    return {"NoneType": "null", "list": "a list", "str": "text", "bool": "true or false"}.get(type(value).__name__, "a number")
+    return {"NoneType": "null", "list": "a list", "str": "text", "bool": "true or false"}.get(
+        type(value).__name__, "a number"
+    )

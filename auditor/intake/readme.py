@@ -28,7 +28,10 @@ def blocks(text: str) -> list[Block]:
     while at < len(lines):
         fence = re.match(r"^\s*(?:>\s*)?(`{3,}|~{3,})\s*([\w+-]*)", lines[at])
         if fence:
-            end = next((i for i in range(at + 1, len(lines)) if lines[i].strip().lstrip("> ").startswith(fence.group(1))), len(lines))
+            end = next(
+                (i for i in range(at + 1, len(lines)) if lines[i].strip().lstrip("> ").startswith(fence.group(1))),
+                len(lines),
+            )
             found.append(Block("\n".join(lines[at + 1:end]), at + 2, fence.group(2).lower(), heading, before))
             at = end + 1
             continue
@@ -52,7 +55,7 @@ def _inline(line: str, number: int, heading: str) -> list[Block]:
 
 
 def settings_in_tables(text: str) -> dict[str, tuple[str, int]]:
-    """``NAME=value`` spans, ``NAME: value`` bullets and two-column table rows with an upper-case name: name to (value, line).
+    """Name to (value, line) of ``NAME=value`` spans, ``NAME: value`` bullets and table rows with an upper-case name.
 
     These say less surely than a command what was set; names in more than one value are dropped.
     """
@@ -74,6 +77,8 @@ def settings_in_tables(text: str) -> dict[str, tuple[str, int]]:
 def _pairs(line: str) -> list[tuple[str, str]]:
     pairs = re.findall(r"`([A-Z][A-Z0-9_]{2,60})\s*=\s*([^`\s]{1,80})`", line)
     row = re.match(r"^\s*\|\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*\|\s*`?([-+.\w/]{1,60})`?\s*\|", line)
-    bullet = re.match(r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60})`?\s*(?:$|[(,;#])", line)
+    bullet = re.match(
+        r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60})`?\s*(?:$|[(,;#])", line
+    )
     bare = re.findall(r"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})=([-+.\w/]{1,60})(?![\w(])", line)
-    return [*pairs, *([row.groups()] if row else []), *([bullet.groups()] if bullet else []), *bare]  # type: ignore[list-item]
+    return [*pairs, *([row.groups()] if row else []), *([bullet.groups()] if bullet else []), *bare]

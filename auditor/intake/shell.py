@@ -15,7 +15,23 @@ MAX_LINES = 20_000
 _ASSIGN = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?([-=+])([^{}]*))?\}|\$(\w+)")
 _LAUNCHERS = {"python", "python3", "torchrun", "accelerate", "uv", "nohup", "time", "exec", "poetry", "pipenv", "sudo"}
-_SKIP_WORDS = {"do", "then", "else", "{", "(", "&&", "||", "!", "time", "nohup", "exec", "sudo", "command", "if", "while"}
+_SKIP_WORDS = {
+    "do",
+    "then",
+    "else",
+    "{",
+    "(",
+    "&&",
+    "||",
+    "!",
+    "time",
+    "nohup",
+    "exec",
+    "sudo",
+    "command",
+    "if",
+    "while",
+}
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 
 
@@ -33,14 +49,19 @@ class Command:
     """Names set on the command line itself, not by an earlier ``export``."""
 
 
-def commands(text: str, first_line: int = 1) -> tuple[list[Command], dict[str, tuple[str, int]]]:
-    """All launches in ``text`` and the environment left at its end (exports without a launch)."""
+def commands(
+    text: str, first_line: int = 1, *, loose: bool = False
+) -> tuple[list[Command], dict[str, tuple[str, int]]]:
+    """All launches in ``text`` and the environment left at its end (exports without a launch).
+
+    ``loose`` counts plain assignments as exported, as READMEs mean them.
+    """
     env: dict[str, tuple[str, int]] = {}
     local: dict[str, str] = {}
     found: list[Command] = []
     for line, statement in _statements(text, first_line):
         words = _words(statement)
-        command = _statement(words, line, env, local)
+        command = _statement(words, line, env, local, loose)
         if command is not None:
             found.append(command)
     return found, env
@@ -83,7 +104,11 @@ def _split(line: str) -> list[str]:
             quote = char
         elif char == "#" and (not current or current[-1].isspace()):
             break
-        elif char in ";|" or line.startswith("&&", at) or (char == "&" and line[at - 1:at] not in (">", "<") and line[at + 1:at + 2] != ">"):
+        elif (
+            char in ";|"
+            or line.startswith("&&", at)
+            or (char == "&" and line[at - 1 : at] not in (">", "<") and line[at + 1 : at + 2] != ">")
+        ):
             parts.append(current)
             current = ""
             at += 2 if line[at:at + 2] in ("&&", "||", ";;") else 1
@@ -101,7 +126,7 @@ def _words(statement: str) -> list[str]:
 
 
 def _statement(
-    words: list[str], line: int, env: dict[str, tuple[str, int]], local: dict[str, str]
+    words: list[str], line: int, env: dict[str, tuple[str, int]], local: dict[str, str], loose: bool
 ) -> Command | None:
     """Apply one statement to the environment; the launch it holds, if any."""
     while words and words[0] in _SKIP_WORDS:
@@ -132,7 +157,7 @@ def _statement(
             break
     if not words:
         local.update({name: value for name, (value, _) in own.items()})
-        env.update({n: v for n, v in own.items() if n in env})
+        env.update({n: v for n, v in own.items() if loose or n in env})
         return None
     return _launch([expand(word, local) for word in words], line, env, own)
 
@@ -154,6 +179,11 @@ def _launch(
         assigned = _ASSIGN.match(word)
         if assigned:
             inline[assigned.group(1)] = (assigned.group(2), line)
+        if word == "-m" and at + 1 < len(words) and not words[at + 1].startswith("torch.distributed"):
+            module = words[at + 1].replace(".", "/") + ".py"
+            return Command(
+                module, tuple(words[at + 2 :]), {**env, **inline, **own}, line, nproc, frozenset((*own, *inline))
+            )
         if word.endswith(".py") and not word.startswith("-"):
             argv = [w for w in words[at + 1:]]
             stop = next((i for i, w in enumerate(argv) if re.match(r"^\d?>|^<|^\(|^#", w)), len(argv))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_TEXT_CODECS = re.compile(r"(?i)^(latin|iso[-_]?8859|cp\d|windows|gb|big5|shift|s?jis|euc|koi8|mac)")
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 
@@ -33,11 +35,9 @@ def decode_source(data: bytes) -> tuple[str, str | None]:
     text, problem = decode(data)
     for line in data.splitlines()[:2]:
         match = _COOKIE.match(line)
-        if match and problem and "latin-1" in problem:
-            try:
+        if match and problem and "latin-1" in problem and _TEXT_CODECS.match(match.group(1).decode("ascii")):
+            with contextlib.suppress(LookupError, UnicodeError):
                 text, problem = data.decode(match.group(1).decode("ascii")), None
-            except (LookupError, UnicodeError):
-                pass
     return text.replace("\r\n", "\n").replace("\r", "\n"), problem
 
 

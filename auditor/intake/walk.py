@@ -49,7 +49,7 @@ class Folder:
         return self._hashes.get(path, "")
 
     def read(self, path: str, limit: int, *, cut: bool = False) -> bytes | None:
-        """Up to ``limit`` bytes of a listed file; None with a problem when it is longer (unless ``cut``) or unreadable."""
+        """Up to ``limit`` bytes of a listed file; None and a problem when longer (unless ``cut``) or unreadable."""
         size = self.sizes.get(path)
         if size is None:
             return None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import posixpath
 import re
 from collections.abc import Callable
@@ -68,48 +69,66 @@ def _one_layer(
         return False
     machine = Machine(path, files, beside, limits.steps, limits.decoded_bytes)
     statements = sum(isinstance(node, ast.stmt) for node in ast.walk(tree))
-    try:
+    with contextlib.suppress(Return, RecursionError):
         machine.walk(tree.body, script_scope(normal(path)))
-    except (Return, RecursionError):
-        pass
     effects = machine.effects
     if statements <= THIN_STATEMENTS:
         result.env.extend(effects.env)
-    return _choose(path, result, machine, statements)
+    return _choose(path, result, machine, statements, len(result.text) - _data_chars(tree))
 
 
-def _choose(path: str, result: Unpacked, machine: Machine, statements: int) -> bool:
+def _choose(path: str, result: Unpacked, machine: Machine, statements: int, code: int) -> bool:
     """Decide which of the runs is the script; the others are embedded modules."""
     thin = statements <= THIN_STATEMENTS
     main: Run | None = None
     for run in machine.effects.runs:
-        if run.problem is not None:
-            if thin:
-                result.problems.append(f"line {run.line}: what is executed cannot be decoded: {run.problem}")
-            continue
         text = run.text if run.text is not None else _written(machine, run)
         shipped = _shipped(path, machine, run)
-        if shipped is not None:
-            if thin and run.module is None:
-                result.target = shipped
-        elif text is not None and run.module is None and (thin or text.count("\n") > 4 * statements):
+        if run.problem is not None or (text is None and shipped is None):
+            if thin:
+                _cannot(result, machine, run)
+        elif run.module is not None:
+            if text is not None and shipped is None and len(text) > 80:
+                result.modules[_module_path(run)] = text
+                result.layers += run.layers
+        elif shipped is not None:
+            result.target = shipped if thin else result.target
+        elif text is not None and _is_script(text, run, code, statements):
             main = Run(run.line, text=text, layers=run.layers)
-        elif text is not None and run.module is not None and len(text) > 80:
-            result.modules[_module_path(run)] = text
-            result.layers += run.layers
-        elif run.path is not None and thin and text is None:
-            if posixpath.basename(run.path) not in {posixpath.basename(name) for name in machine.files}:
-                shown = run.path.removeprefix(f"{ROOT}/").removeprefix(f"{REPOSITORY}/")
-                result.problems.append(f"line {run.line}: runs {shown}, which is not in the folder")
     if main is None or main.text is None or main.text == result.text:
         _count(result)
         return False
     result.target = None
-    _embed(path, result, machine)
+    _embed(path, result, machine, main.text)
     result.text = main.text.replace("\r\n", "\n").replace("\r", "\n")
     result.layers += main.layers or tuple(machine.effects.layers) or ("embedded text",)
     _count(result)
     return True
+
+
+def _data_chars(tree: ast.Module) -> int:
+    """Characters of a script that are long literals."""
+    values = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, (str, bytes))]
+    return sum(len(repr(value)) for value in values if len(value) > 40)
+
+
+def _is_script(text: str, run: Run, code: int, statements: int) -> bool:
+    """Whether what is executed is the script itself rather than a helper line of a larger program.
+
+    ``code`` is the number of characters of the wrapper that are no data.
+    """
+    if statements > THIN_STATEMENTS:
+        return text.count("\n") > 4 * statements
+    return bool(run.layers) or run.path is not None or len(text) >= code
+
+
+def _cannot(result: Unpacked, machine: Machine, run: Run) -> None:
+    """Say what a wrapper runs that cannot be read."""
+    if run.problem is not None:
+        result.problems.append(f"line {run.line}: what is executed cannot be decoded: {run.problem}")
+    elif run.path is not None and posixpath.basename(run.path) not in map(posixpath.basename, machine.files):
+        shown = run.path.removeprefix(f"{ROOT}/").removeprefix(f"{REPOSITORY}/")
+        result.problems.append(f"line {run.line}: runs {shown}, which is not in the folder")
 
 
 def _count(result: Unpacked) -> None:
@@ -140,10 +159,10 @@ def _module_path(run: Run) -> str:
     return (run.module or f"line{run.line}").replace(".", "/") + ".py"
 
 
-def _embed(path: str, result: Unpacked, machine: Machine) -> None:
+def _embed(path: str, result: Unpacked, machine: Machine, main: str) -> None:
     """Files that the wrapper writes beside the script are embedded modules."""
     for name, data in machine.files.items():
         if name.endswith((".py", ".c", ".cpp", ".cu", ".h", ".cuh")):
             text = data.decode("utf-8", "replace")
-            if name != normal(path):
+            if name != normal(path) and text != main:
                 result.modules[posixpath.basename(name)] = text

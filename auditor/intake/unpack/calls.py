@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.intake.unpack import pure
 from auditor.intake.unpack.bounded import Undecodable
 from auditor.intake.unpack.expressions import Expressions
-from auditor.intake.unpack.values import ROOT, Bound, Code, Func, Module, Opaque, Ref, VFile, VPath, normal
+from auditor.intake.unpack.values import ROOT, Bound, Code, Func, Module, Opaque, Ref, Stream, VFile, VPath, normal
 
 if TYPE_CHECKING:
     from auditor.intake.unpack.machine import Effects
@@ -88,11 +88,17 @@ class Calls(Expressions):
             return results if name == "map" else [i for i, keep in zip(args[1], results, strict=True) if keep]
         if name in ("os.path.exists", "os.path.isfile", "os.path.getsize"):
             data = self._contents(args[0])
-            return (len(data) if data is not None else Opaque("the size of a file")) if "size" in name else data is not None
+            return (
+                (len(data) if data is not None else Opaque("the size of a file"))
+                if "size" in name
+                else data is not None
+            )
         decoded = pure.decoder(name, args, options, self.limit)
         if decoded is not None:
             self.effects.layers.append(decoded[0])
             return decoded[1]
+        if name in pure.STREAMS:
+            return Stream(pure.STREAMS[name], tuple(args), options)
         if name in pure.FUNCTIONS:
             for value in (*args, *options.values()):
                 if isinstance(value, Opaque):
@@ -104,6 +110,10 @@ class Calls(Expressions):
         owner, name = bound.owner, bound.name
         if isinstance(owner, VFile):
             return self._file_method(owner, name, args)
+        if isinstance(owner, Stream):
+            if name not in ("decompress", "process"):
+                return b"" if name == "flush" else Opaque(f"a decompressor's {name}()")
+            return self._pure(owner.function, [*args[:1], *owner.args], owner.options)
         if isinstance(owner, VPath):
             return self._path_method(owner, name, args)
         if isinstance(owner, Module):
@@ -159,7 +169,9 @@ class Calls(Expressions):
         for part in file.parts:
             if isinstance(part, (str, bytes, bytearray)):
                 old = self.files.get(file.path, b"") if "a" in file.mode or file.mode.endswith("+more") else b""
-                self._write(file.path, old + (part.encode("utf-8", "replace") if isinstance(part, str) else bytes(part)))
+                self._write(
+                    file.path, old + (part.encode("utf-8", "replace") if isinstance(part, str) else bytes(part))
+                )
                 file.mode += "+more" if not file.mode.endswith("+more") else ""
         file.parts.clear()
 

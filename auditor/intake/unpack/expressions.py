@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.intake.unpack.bounded import Undecodable
 from auditor.intake.unpack.pure import CONSTANTS, MAX_BYTES, path_part, text_of
-from auditor.intake.unpack.values import Bound, Module, Opaque, Ref, VPath, size
+from auditor.intake.unpack.values import Bound, Func, Module, Opaque, Ref, VPath, size
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.BitXor: operator.xor, ast.BitAnd: operator.and_,
@@ -27,7 +27,15 @@ _BUILTINS = frozenset({
 })
 
 _ERRORS = (
-    TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError, RecursionError, LookupError,
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+    LookupError,
 )
 
 
@@ -111,7 +119,9 @@ class Expressions:
         left, right = self._operands(node, scope)
         kind = type(node.op)
         if kind is ast.Div and isinstance(left, VPath):
-            return VPath(f"{left.text.rstrip('/')}/{text_of(right)}" if not text_of(right).startswith("/") else text_of(right))
+            return VPath(
+                f"{left.text.rstrip('/')}/{text_of(right)}" if not text_of(right).startswith("/") else text_of(right)
+            )
         if kind is ast.Mod and not isinstance(left, int):
             raise Undecodable("text formatting with %")
         if kind in (ast.Mult, ast.LShift, ast.Pow):
@@ -157,6 +167,9 @@ class Expressions:
                 return False
             left = right
         return True
+
+    def _lambda(self, node: ast.Lambda, scope: dict[str, Any]) -> Any:
+        return Func(node, scope)
 
     def _ifexp(self, node: ast.IfExp, scope: dict[str, Any]) -> Any:
         return self.value(node.body if self.known(node.test, scope) else node.orelse, scope)
@@ -210,7 +223,9 @@ class Expressions:
     def _dictcomp(self, node: ast.DictComp, scope: dict[str, Any]) -> Any:
         return dict(self._comprehend([node.key, node.value], node.generators, scope))
 
-    def _comprehend(self, made: list[ast.expr], generators: list[ast.comprehension], scope: dict[str, Any]) -> list[Any]:
+    def _comprehend(
+        self, made: list[ast.expr], generators: list[ast.comprehension], scope: dict[str, Any]
+    ) -> list[Any]:
         inner, out = dict(scope), []
         first, rest = generators[0], generators[1:]
         for item in self.known(first.iter, inner):
@@ -229,7 +244,11 @@ class Expressions:
         if isinstance(target, ast.Name):
             scope[target.id] = item
         elif isinstance(target, (ast.Tuple, ast.List)):
-            parts = list(item) if isinstance(item, (list, tuple, str, bytes)) else [Opaque("a part of a value")] * len(target.elts)
+            parts = (
+                list(item)
+                if isinstance(item, (list, tuple, str, bytes))
+                else [Opaque("a part of a value")] * len(target.elts)
+            )
             for part, inner in zip(target.elts, parts, strict=False):
                 self.bind(part, inner, scope)
 
@@ -242,5 +261,11 @@ def _bounded_product(kind: type[ast.operator], left: Any, right: Any) -> Any:
         if isinstance(count, int) and size(body) * max(abs(count), 1) <= MAX_BYTES and count.bit_length() < 4096:
             return left * right
     elif isinstance(left, int) and isinstance(right, int) and 0 <= right <= 4096 and left.bit_length() <= 4096:
-        return left << right if kind is ast.LShift else left**right if left.bit_length() * right <= 65_536 else Opaque("a large power")
+        return (
+            left << right
+            if kind is ast.LShift
+            else left**right
+            if left.bit_length() * right <= 65_536
+            else Opaque("a large power")
+        )
     raise Undecodable("a product that is too large")

@@ -126,7 +126,9 @@ class Machine(Calls):
 
     def _do_import(self, node: ast.Import, scope: dict[str, Any]) -> None:
         for alias in node.names:
-            scope[alias.asname or alias.name.split(".")[0]] = Ref(alias.name if alias.asname else alias.name.split(".")[0])
+            scope[alias.asname or alias.name.split(".")[0]] = Ref(
+                alias.name if alias.asname else alias.name.split(".")[0]
+            )
 
     def _do_importfrom(self, node: ast.ImportFrom, scope: dict[str, Any]) -> None:
         for alias in node.names:
@@ -185,7 +187,13 @@ class Machine(Calls):
 
 def script_scope(path: str) -> dict[str, Any]:
     """The names that a script finds when it is started."""
-    return {"__file__": path, "__name__": "__main__", "__doc__": None, "__builtins__": Ref("builtins"), "Path": VPathType}
+    return {
+        "__file__": path,
+        "__name__": "__main__",
+        "__doc__": None,
+        "__builtins__": Ref("builtins"),
+        "Path": VPathType,
+    }
 
 
 VPathType = Ref("pathlib.Path")

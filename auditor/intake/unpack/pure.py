@@ -36,7 +36,24 @@ _DECOMPRESS: dict[str, Callable[..., bytes]] = {
     "zstandard.decompress": bounded.zstd_decompress, "zstd.decompress": bounded.zstd_decompress,
     "pyzstd.decompress": bounded.zstd_decompress, "compression.zstd.decompress": bounded.zstd_decompress,
 }
-_KEYWORDS = {"format", "filters", "wbits", "altchars", "validate", "foldspaces", "adobe", "ignorechars", "casefold", "map01"}
+STREAMS = {
+    "zstandard.ZstdDecompressor": "zstandard.decompress", "lzma.LZMADecompressor": "lzma.decompress",
+    "zlib.decompressobj": "zlib.decompress", "bz2.BZ2Decompressor": "bz2.decompress",
+    "brotli.Decompressor": "brotli.decompress",
+}
+"""Decompressor classes and the functions that give the same bytes."""
+_KEYWORDS = {
+    "format",
+    "filters",
+    "wbits",
+    "altchars",
+    "validate",
+    "foldspaces",
+    "adobe",
+    "ignorechars",
+    "casefold",
+    "map01",
+}
 
 
 def decoder(name: str, args: list[Any], options: dict[str, Any], limit: int) -> tuple[str, bytes] | None:
@@ -53,14 +70,16 @@ def decoder(name: str, args: list[Any], options: dict[str, Any], limit: int) -> 
         if options.get("format") == lzma.FORMAT_RAW:
             layer = "lzma (raw)"
         return layer, _DECOMPRESS[name](data, limit, **options)
+    if name in ("bytes.fromhex", "bytearray.fromhex"):
+        return "hex", bytes.fromhex(args[0])
     module, _, function = name.rpartition(".")
     if module in ("base64", "binascii") and function in bounded.LAYER_NAMES and args:
         if len(args) > 1 and function == "b64decode":
             options["altchars"] = args[1]
         if not isinstance(args[0], (str, bytes, bytearray)):
             raise Undecodable(f"{function}: its argument is not text")
-        data = bytes(args[0]) if isinstance(args[0], bytearray) else args[0]
-        return bounded.LAYER_NAMES[function], bounded.text_decode(function, data, **options)
+        coded = bytes(args[0]) if isinstance(args[0], bytearray) else args[0]
+        return bounded.LAYER_NAMES[function], bounded.text_decode(function, coded, **options)
     if name in ("codecs.decode", "bytes.decode") and len(args) > 1 and str(args[1]) in _CODEC_LAYERS:
         layer, real = _CODEC_LAYERS[str(args[1])]
         return decoder(real, args[:1], {}, limit) or (layer, b"")
@@ -133,19 +152,56 @@ def text_of(value: Any) -> str:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "len": len, "ord": ord, "chr": chr, "int": int, "bool": bool, "abs": abs, "min": min, "max": max, "sum": _sum,
-    "list": list, "tuple": tuple, "dict": dict, "set": set, "sorted": sorted, "range": _range, "str": _make_str,
-    "bytes": _make_bytes, "bytearray": _make_bytes, "zip": lambda *a: list(zip(*a, strict=False)), "any": any, "all": all,
-    "enumerate": lambda *a: list(enumerate(*a)), "reversed": lambda a: list(reversed(a)), "float": float,
-    "bytes.fromhex": bytes.fromhex, "bytearray.fromhex": bytes.fromhex, "bytes.maketrans": bytes.maketrans,
-    "str.maketrans": str.maketrans, "int.from_bytes": int.from_bytes, "json.loads": _loads, "memoryview": _make_bytes,
-    "os.path.join": _join, "os.path.dirname": lambda p: posixpath.dirname(text_of(p)), "os.fspath": text_of,
-    "os.path.basename": lambda p: posixpath.basename(text_of(p)), "os.path.abspath": lambda p: normal(text_of(p)),
-    "os.path.realpath": lambda p: normal(text_of(p)), "os.path.normpath": lambda p: posixpath.normpath(text_of(p)),
-    "os.path.splitext": lambda p: posixpath.splitext(text_of(p)), "os.path.split": lambda p: posixpath.split(text_of(p)),
-    "pathlib.Path": _path, "pathlib.PurePath": _path, "pathlib.PosixPath": _path, "os.getcwd": lambda: ROOT,
-    "tempfile.mkdtemp": lambda *a, **k: "/tmp/made", "tempfile.gettempdir": lambda: "/tmp", "os.getpid": lambda: 1,
-    "textwrap.dedent": textwrap.dedent, "io.BytesIO": lambda b=b"": b, "io.StringIO": lambda b="": b,
+    "len": len,
+    "ord": ord,
+    "chr": chr,
+    "int": int,
+    "bool": bool,
+    "abs": abs,
+    "min": min,
+    "max": max,
+    "sum": _sum,
+    "list": list,
+    "tuple": tuple,
+    "dict": dict,
+    "set": set,
+    "sorted": sorted,
+    "range": _range,
+    "str": _make_str,
+    "bytes": _make_bytes,
+    "bytearray": _make_bytes,
+    "zip": lambda *a: list(zip(*a, strict=False)),
+    "any": any,
+    "all": all,
+    "enumerate": lambda *a: list(enumerate(*a)),
+    "reversed": lambda a: list(reversed(a)),
+    "float": float,
+    
+    
+    "bytes.maketrans": bytes.maketrans,
+    "str.maketrans": str.maketrans,
+    "int.from_bytes": int.from_bytes,
+    "json.loads": _loads,
+    "memoryview": _make_bytes,
+    "os.path.join": _join,
+    "os.path.dirname": lambda p: posixpath.dirname(text_of(p)),
+    "os.fspath": text_of,
+    "os.path.basename": lambda p: posixpath.basename(text_of(p)),
+    "os.path.abspath": lambda p: normal(text_of(p)),
+    "os.path.realpath": lambda p: normal(text_of(p)),
+    "os.path.normpath": lambda p: posixpath.normpath(text_of(p)),
+    "os.path.splitext": lambda p: posixpath.splitext(text_of(p)),
+    "os.path.split": lambda p: posixpath.split(text_of(p)),
+    "pathlib.Path": _path,
+    "pathlib.PurePath": _path,
+    "pathlib.PosixPath": _path,
+    "os.getcwd": lambda: ROOT,
+    "tempfile.mkdtemp": lambda *a, **k: "/tmp/made",
+    "tempfile.gettempdir": lambda: "/tmp",
+    "os.getpid": lambda: 1,
+    "textwrap.dedent": textwrap.dedent,
+    "io.BytesIO": lambda b=b"": b,
+    "io.StringIO": lambda b="": b,
 }
 
 _TEXT = {
@@ -153,8 +209,14 @@ _TEXT = {
     "rfind", "index", "count", "removeprefix", "removesuffix", "partition", "rpartition", "translate", "swapcase",
 }
 METHODS: dict[type, set[str]] = {
-    str: _TEXT | {"isdigit"}, bytes: _TEXT | {"hex"}, list: {"index", "count", "copy"},
-    tuple: {"index", "count"}, dict: {"items", "keys", "values", "get", "copy"}, int: {"bit_length"}, set: set(), float: set(),
+    str: _TEXT | {"isdigit"},
+    bytes: _TEXT | {"hex"},
+    list: {"index", "count", "copy"},
+    tuple: {"index", "count"},
+    dict: {"items", "keys", "values", "get", "copy"},
+    int: {"bit_length"},
+    set: set(),
+    float: set(),
 }
 
 
@@ -171,7 +233,7 @@ def method(owner: Any, name: str, args: list[Any], options: dict[str, Any]) -> A
         items = list(args[0])
         if sum(map(size, items)) + len(owner) * len(items) > MAX_BYTES:
             raise Undecodable("a joined text that is too long")
-        return owner.join(items)  # type: ignore[arg-type]
+        return owner.join(items)
     if name == "replace" and isinstance(owner, (str, bytes)):
         if len(owner) + owner.count(args[0]) * len(args[1]) > MAX_BYTES:
             raise Undecodable("a replacement that is too long")

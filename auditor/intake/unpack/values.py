@@ -66,6 +66,15 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A decompressor object; ``function`` is the one-shot function that does the same."""
+
+    function: str
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Module:
     """A fresh ``types.ModuleType`` (or, through ``__dict__``, its namespace)."""
 
