@@ -27,6 +27,8 @@ from auditor.source.facts import (
 
 _DIAGNOSTIC = re.compile(r"diagnos|\bdiag\b|debug|sanity|ablation|upper.?bound|not[ _]claimed|warm.?up", re.I)
 _SCORE_TEXT = re.compile(r"bpb|val_loss|nll|bits", re.I)
+_LOSS_TEXT = re.compile(r"loss", re.I)
+"""Without a word of `_SCORE_TEXT` the line states a training loss."""
 
 
 class Standing(StrEnum):
@@ -53,21 +55,23 @@ class Pair:
 
 def standing(facts: SourceFacts, score: Score) -> Standing:
     """How ``score`` reaches the reader, by the literal texts of the reports made of it."""
-    texts = [r.text for r in facts.reports if score.id in r.scores]
+    said = [r.text for r in facts.reports if score.id in r.scores]
     minimised = score.with_grad or _is_minimised(facts, score)
-    if minimised:
-        texts = [text for text in texts if _SCORE_TEXT.search(text)]
-    if not texts:
-        return Standing.TRAINING_LOSS if minimised or _counts_elsewhere(facts, score) else Standing.UNREPORTED
-    return Standing.DIAGNOSTIC if all(_DIAGNOSTIC.search(text) for text in texts) else Standing.REPORTED
+    texts = [text for text in said if _SCORE_TEXT.search(text) or not (minimised or _LOSS_TEXT.search(text))]
+    if texts:
+        return Standing.DIAGNOSTIC if all(_DIAGNOSTIC.search(text) for text in texts) else Standing.REPORTED
+    if said or minimised or _counts_elsewhere(facts, score):
+        return Standing.TRAINING_LOSS
+    return Standing.UNREPORTED
 
 
 def _is_minimised(facts: SourceFacts, score: Score) -> bool:
-    """Whether ``score`` is the last one before an update of weights or of a vector in the very loops of the score."""
-    later = [other.position for other in facts.scores if other.loops == score.loops and other.position > score.position]
+    """Whether an update of weights or of a vector follows in the score's outermost loop, with no score between."""
+    outer = score.loops[:1]
+    later = [o.position for o in facts.scores if o.loops[:1] == outer and o.position > score.position]
     limit = min(later, default=None)
     return any(
-        update.loops == score.loops and score.position < update.position and (limit is None or update.position < limit)
+        update.loops[:1] == outer and score.position < update.position and (limit is None or update.position < limit)
         for update in facts.updates if update.kind in (StateKind.WEIGHTS, StateKind.VECTOR)
     )
 
@@ -136,6 +140,12 @@ def scored_in_pass(facts: SourceFacts, update: Update) -> bool:
         if any(loop in score.varies and loop in update.varies for loop in common):
             return True
     return False
+
+
+def vectors(facts: SourceFacts) -> list[Pair]:
+    """Pairs of small vectors that are optimised on their own, not together with weights by one optimiser."""
+    weights = {update.site for update in facts.updates if update.kind is StateKind.WEIGHTS}
+    return [pair for pair in pairs(facts, StateKind.VECTOR) if pair.update.site not in weights]
 
 
 def trains_on_val(facts: SourceFacts, update: Update) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
-from auditor.source.facts import Order, SourceFacts, StateKind
+from auditor.source.facts import Order, SourceFacts
 from rules._examples import TTT_FLAGS, score_first, scored, script
 from rules._examples_calib import ETLB_AFTER, ETLB_BEFORE, SLOT, mark
-from rules._order import conclude, pair_findings, pairs
+from rules._order import conclude, pair_findings, vectors
 
 _ID = "etlb"
 _EVAL = scored("eval_biased(args, model, val_tokens, byte_lut)")
@@ -42,7 +42,7 @@ class Etlb(Rule):
     def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
         """Found: a carried vector learns from validation windows as they are scored."""
         told = [
-            pair for pair in pairs(facts, StateKind.VECTOR)
+            pair for pair in vectors(facts)
             if pair.update.carried and pair.order is not Order.EARLIER_PASS
         ]
         message = "a vector carried through the evaluation learns here from validation tokens"

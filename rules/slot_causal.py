@@ -5,10 +5,10 @@ from __future__ import annotations
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
-from auditor.source.facts import Order, SourceFacts, StateKind, order
+from auditor.source.facts import Order, SourceFacts, order
 from rules._examples import scored, script
 from rules._examples_calib import SLOT, mark
-from rules._order import conclude, pair_findings, pairs
+from rules._order import conclude, pair_findings, vectors
 
 _ID = "slot-causal"
 _EVAL = scored("eval_slot(args, model, val_tokens, byte_lut)", "final_slot_exact")
@@ -42,7 +42,7 @@ class SlotCausal(Rule):
     def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
         """Found: a fresh vector learns within the turn from positions disjoint from the scored ones."""
         told = [
-            pair for pair in pairs(facts, StateKind.VECTOR)
+            pair for pair in vectors(facts)
             if pair.score.id in pair.update.disjoint_from and not pair.update.carried
             and order(facts, pair.update, pair.score) is Order.TRAIN_FIRST
         ]

@@ -8,10 +8,10 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
-from auditor.source.facts import Order, SourceFacts, StateKind
+from auditor.source.facts import Order, SourceFacts
 from rules._examples import logged, scored, script
 from rules._examples_calib import ETLB_AFTER, SLOT, SLOT_GRAD, SLOT_LBFGS, mark
-from rules._order import conclude, pair_findings, pairs
+from rules._order import conclude, pair_findings, vectors
 
 _ID = "slot-scored-region"
 _EVAL = scored("eval_slot(args, model, val_tokens, byte_lut)", "final_slot_exact")
@@ -55,7 +55,7 @@ class SlotScoredRegion(Rule):
     def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
         """Found: a fresh vector learns within the turn from positions that are scored with it."""
         told = [
-            pair for pair in pairs(facts, StateKind.VECTOR)
+            pair for pair in vectors(facts)
             if pair.order in (Order.TRAIN_FIRST, Order.REPEATED) and not pair.update.carried
         ]
         message = "a vector is optimised here on targets that are scored with it afterwards"
