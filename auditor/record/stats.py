@@ -7,8 +7,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats as scipy_stats
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -42,7 +40,7 @@ def welch_p(*, new: Sample, old: Sample, margin: float = 0.0) -> float:
         return 0.0 if gain > 0 else 1.0
     t = gain / math.sqrt(a + b)
     freedom = (a + b) ** 2 / (a**2 / (new.n - 1) + b**2 / (old.n - 1))
-    return float(scipy_stats.t.sf(t, freedom))
+    return _upper_tail(t, freedom)
 
 
 def one_sample_p(*, new: Sample, baseline: float, margin: float = 0.0) -> float:
@@ -55,7 +53,7 @@ def one_sample_p(*, new: Sample, baseline: float, margin: float = 0.0) -> float:
     gain = baseline - margin - new.mean
     if new.std_ddof1 == 0.0:
         return 0.0 if gain > 0 else 1.0
-    return float(scipy_stats.t.sf(gain / (new.std_ddof1 / math.sqrt(new.n)), new.n - 1))
+    return _upper_tail(gain / (new.std_ddof1 / math.sqrt(new.n)), new.n - 1)
 
 
 def nats_to_bpb(*, nats: float, bytes_per_token: float) -> float:
@@ -63,3 +61,10 @@ def nats_to_bpb(*, nats: float, bytes_per_token: float) -> float:
     if bytes_per_token <= 0:
         raise ValueError("bytes per token must be positive")
     return nats / (math.log(2) * bytes_per_token)
+
+
+def _upper_tail(t: float, freedom: float) -> float:
+    """P(T > t) of Student's distribution; scipy is imported here because most audits never need it."""
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, -t))
