@@ -30,8 +30,8 @@ class ArtifactCap(Rule):
     is over and the stated total is not, it is medium too.
 
     Authority:
-    README O1, O18; regina-openai on #1809 (16,024,793 bytes, ineligible) and #1835; cocohearts on #1959; accepted:
-    #1412, #1855, #542.
+    README O1, O18; regina-openai on #1809 (16,024,793 bytes, ineligible) and #1835; cocohearts on #1959; #1412, #1855
+    and #542 were accepted.
     """
 
     title = "The artifact exceeds 16,000,000 bytes"

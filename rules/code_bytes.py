@@ -42,8 +42,8 @@ class CodeBytes(Rule):
         Example(
             "a module beside the script is not counted",
             {
-                **folder(train_gpt="import kernels\n\nprint(f'step:{1} train_loss:{2:.4f}')\n", train_log=log(code=60)),
-                "kernels.py": "TABLE = '" + "x" * 9000 + "'\n",
+                **folder(train_gpt="import kernels\n\nprint(f'step:{1}')\n", train_log=log(code=6000)),
+                "kernels.py": "TABLE = '" + "x" * 90000 + "'\n",
             },
             expect=("kernels.py",),
         ),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
-from auditor.record.facts import RecordFacts
-from auditor.record.times import BUDGET, EVAL_TOLERANCE
+from auditor.record.facts import BUDGET_SECONDS, EVAL_TOLERANCE, RecordFacts
 from rules._record import RECORD, finding, folder, log
 
 
@@ -64,7 +63,7 @@ class EvalWallclock(Rule):
             if box is not None and box.equivalent is False:
                 continue
             read += 1
-            if times.eval_needed > BUDGET + EVAL_TOLERANCE:
+            if times.eval_needed > BUDGET_SECONDS + EVAL_TOLERANCE:
                 message = f"{run.name}: the score needs {times.eval_needed:.1f} s of evaluation"
                 found.append(finding("high" if times.eval_needed > 610.0 else "medium", message, times.eval_at))
         if found:

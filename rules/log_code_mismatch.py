@@ -59,7 +59,7 @@ class LogCodeMismatch(Rule):
                     "final_int8_zlib_roundtrip_exact val_loss:1.85733000 val_bpb:1.10000000\n"
                 ),
             },
-            expect=("train.log:2", "train.log:3", "train_gpt.py:5", "submission.json: vocab_size", "train.log:1"),
+            expect=("train.log:2", "train.log:3", "train_gpt.py:2", "submission.json: vocab_size", "train.log:1"),
         ),
     ]
 

@@ -6,7 +6,6 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Place, Ruling
 from auditor.record.facts import RecordFacts
-from auditor.record.seeds import seed
 from rules._record import finding, folder, log, metadata
 
 
@@ -55,7 +54,7 @@ class SeedBruteForce(Rule):
         metric = facts.metric
         if metric.headline is None or len(metric.logged_as) == 0:
             return Ruled.not_applicable("the headline is not logged")
-        everyone = {seed(run) for run in facts.runs if run.is_training and seed(run) is not None}
+        everyone = {run.seed for run in facts.runs if run.is_training and run.seed is not None}
         label = metric.logged_as[-1][0]
         finals = [e.val_bpb.value for run in facts.runs for e in run.evaluations if e.label == label and e.val_bpb]
         if metric.how != "one log" or len(everyone) < 5 or len(set(finals)) < 5 or metric.headline > min(finals) + 1e-6:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
-from auditor.record.facts import RecordFacts
-from auditor.record.times import BUDGET, TRAIN_TOLERANCE
+from auditor.record.facts import BUDGET_SECONDS, TRAIN_TOLERANCE, RecordFacts
 from rules._record import RECORD, finding, folder, log
 
 
@@ -57,7 +56,7 @@ class TrainWallclock(Rule):
             if box is not None and box.equivalent is False:
                 continue
             read += 1
-            over = times.train - BUDGET
+            over = times.train - BUDGET_SECONDS
             if over > TRAIN_TOLERANCE:
                 message = f"{run.name}: training took {times.train:.3f} s, {over:.3f} s over the budget"
                 found.append(finding("high" if over > 1.0 else "medium", message, times.train_at))

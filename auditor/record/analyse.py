@@ -22,7 +22,7 @@ from auditor.record.match import executed_of, read_book, running_sources, templa
 from auditor.record.metric import metric_facts
 from auditor.record.mismatch import mismatch_facts
 from auditor.record.parse import read_log, source_regions
-from auditor.record.seeds import seed, seed_facts
+from auditor.record.seeds import seed_facts
 from auditor.record.significance import stat_facts
 from auditor.record.sizes import size_facts
 from auditor.record.stated import Claims, read_claims
@@ -94,7 +94,7 @@ def _judged(runs: tuple[Run, ...], metric: MetricFacts, claims: Claims) -> tuple
     exact = tuple(run for run in runs if any((e.at.log, e.at.line) in lines for e in run.evaluations))
     if exact:
         return _siblings(exact, runs, metric, claims)
-    stated = tuple(run for run in runs if seed(run) in claims.seeds)
+    stated = tuple(run for run in runs if run.seed in claims.seeds)
     return stated or tuple(run for run in runs if run.is_training) or runs
 
 
@@ -105,13 +105,13 @@ def _siblings(exact: tuple[Run, ...], runs: tuple[Run, ...], metric: MetricFacts
     labels = {e.label for run in exact for e in run.evaluations}
     others = tuple(
         run for run in runs
-        if run not in exact and seed(run) in claims.seeds and labels & {e.label for e in run.evaluations}
+        if run not in exact and run.seed in claims.seeds and labels & {e.label for e in run.evaluations}
     )
-    taken = {seed(run) for run in exact}
+    taken = {run.seed for run in exact}
     unique = []
     for run in others:
-        if seed(run) not in taken:
-            taken.add(seed(run))
+        if run.seed not in taken:
+            taken.add(run.seed)
             unique.append(run)
     return (*exact, *unique)
 

@@ -17,6 +17,8 @@ DEFAULT_SHARDS = 80
 LOCAL_SHARDS = 1499
 _DOCS = re.compile(r"\btotal_docs[:=](\d+)")
 _PREP_DOCS = re.compile(r"--val[-_]docs['\"].{0,120}?default\s*=\s*([\d_]+)", re.S)
+_STATED_BUILD = re.compile(r"val[-_ ]docs`?[=: ]+`?(\d[\d,_]*)", re.I)
+_DENIED = re.compile(r"\bnot\b|n't\b|instead|rather|never|unlike|avoid|leak|overlap|exclud|fix|bug|wrong|warning", re.I)
 _SUBSET = re.compile(
     r"^(?:(?:ppm_)?subset_tokens|max_val_tokens|val_max_tokens|val_tokens_limit|eval_max_tokens|max_eval_tokens"
     r"|val_subset\w*|eval_subset\w*|val_doc_fraction|val_fraction)$"
@@ -27,7 +29,8 @@ def data_issues(submission: Submission, runs: tuple[Run, ...], metric: MetricFac
     """Issues of coverage and overlap over the runs behind the headline, strongest first."""
     found = [*_coverage(runs, metric), *_overlap(submission, runs)]
     rank = {"high": 0, "medium": 1, "low": 2}
-    return tuple(sorted(found, key=lambda issue: rank[issue.confidence]))
+    unique = {(issue.rule, issue.at.log, issue.confidence): issue for issue in reversed(found)}
+    return tuple(sorted(unique.values(), key=lambda issue: (rank[issue.confidence], issue.rule, str(issue.at))))
 
 
 def covers_all(tokens: float) -> bool:
@@ -45,6 +48,13 @@ def _coverage(runs: tuple[Run, ...], metric: MetricFacts) -> list[DataIssue]:
                 continue
             implied = value * ratio if ratio else None
             share = implied / CANONICAL_BYTES if implied else value / max(KNOWN_TOKENS[:5])
+            if implied and share > 1.04:
+                found.append(DataIssue(
+                    "val-coverage",
+                    f"{value:,.0f} validation tokens at {ratio or 0:.3f} bytes a token are {implied / 1e6:.1f} million "
+                    f"bytes, {share:.0%} of the official text: other documents or another byte count",
+                    figure.at, "medium",
+                ))
             if share < 0.97:
                 basis = f"{implied / 1e6:.1f} million bytes at {ratio:.3f} a token" if implied and ratio else "by count"
                 strength = "high" if share < 0.9 and implied else "medium"
@@ -110,17 +120,41 @@ def _overlap(submission: Submission, runs: tuple[Run, ...]) -> list[DataIssue]:
         local = next((at for count, at in shards.items() if count == LOCAL_SHARDS), None)
         whole = any(covers_all(f.value) for f in run.val_tokens)
         if local is not None and doubled is not None:
-            message = (f"train_shards {LOCAL_SHARDS} and a doubled datasets/datasets path: locally built shards, as seen "
-                       "with sets that train on validation documents")
+            message = (
+                f"train_shards {LOCAL_SHARDS} and a doubled datasets/datasets path: locally built shards, as seen with "
+                "sets that train on validation documents"
+            )
             found.append(DataIssue("train-val-overlap", message, local, "medium"))
         elif local is not None and prep is not None and whole:
-            message = (f"{prep[1]:,} documents are held out by the shipped preparation ({prep[0]}), {VAL_DOCS:,} are scored, "
-                       f"and train_shards {LOCAL_SHARDS} shows a local build")
+            message = (
+                f"{prep[1]:,} documents are held out by the shipped preparation ({prep[0]}), {VAL_DOCS:,} are scored, "
+                f"and train_shards {LOCAL_SHARDS} shows a local build"
+            )
             found.append(DataIssue("train-val-overlap", message, local, "medium"))
         elif local is not None:
             message = f"train_shards {LOCAL_SHARDS} shows a locally built set; no proof by itself"
             found.append(DataIssue("train-val-overlap", message, local, "low"))
-    return found[:3]
+    if any(covers_all(f.value) for run in runs for f in run.val_tokens):
+        found.extend(_stated_build(submission))
+    return found
+
+
+def _stated_build(submission: Submission) -> list[DataIssue]:
+    """The README says that the training shards come from a build that holds out too few documents."""
+    found = []
+    for number, line in enumerate((submission.readme or "").splitlines(), 1):
+        match = _STATED_BUILD.search(line)
+        if match is None or not re.search(r"train(?:ing)?\b", line, re.I) or _DENIED.search(line):
+            continue
+        docs = int(re.sub(r"[,_]", "", match.group(1)))
+        if 0 < docs < VAL_DOCS:
+            message = (
+                f"the README says that the training shards come from a build that holds out {docs:,} documents, and "
+                f"{VAL_DOCS:,} are scored"
+            )
+            at = Place(file=submission.readme_path or "README.md", line=number)
+            found.append(DataIssue("train-val-overlap", message, at, "high"))
+    return found[:1]
 
 
 def _preparation(submission: Submission) -> tuple[Place, int] | None:

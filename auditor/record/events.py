@@ -36,7 +36,7 @@ _SIZE_NAMES: tuple[tuple[str, SizeKind], ...] = (
     ("quantized size", SizeKind.MODEL),
 )
 _NO_SIZE = re.compile(
-    r"\bMB\b(?!.*bytes)|limit|budget|target|estimat|\best_|projected|~|candidate|attempt|trial|try\b", re.I
+    r"limit|budget|target|estimat|\best_|projected|~|candidate|attempt|trial|try\b", re.I
 )
 _SOURCES = (
     ("val", re.compile(r"source[=:]\s*val|val(?:idation)?[ _](?:tail|tokens|data|set)", re.I)),
@@ -103,7 +103,7 @@ def evaluation(text: str, at: Place) -> Evaluation | None:
 def size(text: str, at: Place) -> list[Size]:
     """The sizes that a line states in bytes; estimates, limits and trials of a search are none."""
     low = text.lower()
-    if _NO_SIZE.search(text):
+    if _NO_SIZE.search(text) or (re.search(r"\bMi?B\b", text) and "bytes" not in low):
         return []
     found: list[tuple[int, Size]] = []
     for name, kind in _SIZE_NAMES:

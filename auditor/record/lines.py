@@ -10,6 +10,8 @@ from auditor.record.facts import Figure, LineKind
 
 NUMBER = r"[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rf"([A-Za-z_][\w./-]*)\s*[:=]\s*({NUMBER})(ms|s|m|min|MiB|GiB|MB|bytes|B)?(?![\w.])")
+_SPACED = re.compile(rf"\b(val_loss|val_bpb)\b\s*(?:\([^)\d]*\))?\s*[:=]?\s+({NUMBER})(?![\w.])")
+"""``val_bpb (raw):  1.05`` and ``val_bpb 1.05``: a score set off by blanks or a remark."""
 _PREFIX = re.compile(
     r"^(?:\x1b\[[0-9;]*m"
     r"|\d{10}(?:\.\d+)?\s+"
@@ -91,6 +93,12 @@ def pairs(text: str) -> list[Pair]:
     for match in _PAIR.finditer(text):
         value, digits = number(match.group(2))
         found.append(Pair(match.group(1), value, digits, match.group(3) or "", match.start()))
+    if "val_" in text:
+        taken = {pair.key for pair in found}
+        for match in _SPACED.finditer(text):
+            if match.group(1) not in taken:
+                value, digits = number(match.group(2))
+                found.append(Pair(match.group(1), value, digits, "", match.start()))
     return found
 
 

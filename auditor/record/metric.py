@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 import statistics
 from collections import defaultdict
 
@@ -38,7 +37,7 @@ def metric_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) 
     value = headline.value if headline else None
     digits = headline.digits if headline else None
     label, logged, how = _logged_as(value, digits, finals, steps)
-    scores = tuple(scores_by_label(runs, label)) if label else ()
+    scores = tuple(scores_by_label(runs, label)) if label is not None else ()
     values = [s for _, _, s, _ in scores]
     ratios = _ratios(runs)
     ratio = statistics.median(r.bytes_per_token for r in ratios) if ratios else None
@@ -68,8 +67,8 @@ def metric_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) 
 
 
 def same(a: float, b: float, digits: int | None) -> bool:
-    """Whether two figures agree to the coarser of ``digits`` decimals (rounded or cut), at most to 8."""
-    places = min(8, digits if digits is not None else 8)
+    """Whether two figures agree to ``digits`` decimals (rounded or cut): at most 8, at least 3 (JSON drops zeros)."""
+    places = max(3, min(8, digits if digits is not None else 8))
     return abs(a - b) <= 1.01 * 10.0**-places
 
 
@@ -90,8 +89,9 @@ def _logged_as(
     if value is None:
         return _last_label(finals), (), "nothing stated"
     hits = [(e.label, e.at) for _, e in finals if e.val_bpb and _agrees(value, digits, e.val_bpb)]
+    exact = any(e.val_bpb and abs(e.val_bpb.value - value) < 1e-9 for _, e in finals)
     mean = _mean_label(value, digits, finals)
-    if mean is not None and (not hits or len(mean[1]) > 1):
+    if mean is not None and (not exact or mean[2] < 1e-6):
         return mean[0], mean[1], "mean of seeds"
     if hits:
         return hits[-1][0], tuple(hits), "one log"
@@ -108,12 +108,18 @@ def _last_label(finals: Scored) -> str | None:
 
 def _mean_label(
     value: float, digits: int | None, finals: Scored
-) -> tuple[str, tuple[tuple[str, Place], ...]] | None:
-    """A label whose mean over runs is ``value`` (two runs or more; any subset of size three or more counts too)."""
+) -> tuple[str, tuple[tuple[str, Place], ...], float] | None:
+    """A label whose mean over runs is ``value``, its lines, and by how much the mean is off.
+
+    Two runs or more; the mean of all but one or two of many runs counts too.
+    """
     by_label: dict[str, dict[str, tuple[float, Place, int | None]]] = defaultdict(dict)
     for run, e in finals:
         if e.val_bpb is not None:
-            by_label[e.label][run.name] = (e.val_bpb.value, e.at, e.val_bpb.digits)
+            known = by_label[e.label].values()
+            twin = any(v == e.val_bpb.value and (at.log == run.log or (d or 0) >= 6) for v, at, d in known)
+            if not twin:
+                by_label[e.label][run.name] = (e.val_bpb.value, e.at, e.val_bpb.digits)
     for label, found in reversed(by_label.items()):
         if len(found) < 2:
             continue
@@ -121,7 +127,8 @@ def _mean_label(
         logged = min((d for _, _, d in found.values() if d is not None), default=8)
         places = min(digits if digits is not None else 8, logged)
         if same(statistics.fmean(scores), value, places) or _subset_mean(scores, value, places):
-            return label, tuple((label, at) for _, at, _ in found.values())
+            gap = abs(statistics.fmean(scores) - value)
+            return label, tuple((label, at) for _, at, _ in found.values()), gap
     return None
 
 
@@ -137,12 +144,21 @@ def _subset_mean(scores: list[float], value: float, places: int) -> bool:
 
 def scores_by_label(runs: tuple[Run, ...], label: str) -> list[tuple[str, int | None, float, Place]]:
     """Each run's last score under ``label``."""
-    found = []
+    found: list[tuple[str, int | None, float, Place]] = []
     for run in runs:
         last = next((e for e in reversed(run.evaluations) if e.label == label and e.val_bpb), None)
         if last is not None and last.val_bpb is not None:
+            if any(_copy(run, last.val_bpb, one) for one in found):
+                continue
             found.append((run.name, run.seed, last.val_bpb.value, last.at))
     return found
+
+
+def _copy(run: Run, score: Figure, other: tuple[str, int | None, float, Place]) -> bool:
+    """The same figure again, from the same log or from a copy of the run under another name."""
+    _, seed, value, at = other
+    same_seed = run.seed is None or seed is None or run.seed == seed
+    return value == score.value and (at.log == run.log or ((score.digits or 0) >= 6 and same_seed))
 
 
 def _ratios(runs: tuple[Run, ...]) -> tuple[Ratio, ...]:
@@ -223,8 +239,3 @@ def _disagreements(claims: Claims, ratio: float | None) -> list[tuple[str, Place
             ))
     return found
 
-
-def seed_of_log(name: str) -> int | None:
-    """A seed in a file name: ``train_seed42.log``, ``s1337.txt``."""
-    match = re.search(r"(?:seed|(?<![a-z])s)[_-]?(\d{1,6})(?!\d)", name, re.I)
-    return int(match.group(1)) if match else None

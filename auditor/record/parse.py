@@ -72,6 +72,12 @@ def read_log(log: LogFile, source_lines: frozenset[str]) -> list[Run]:
     return [_run(log, texts, kinds, a, b, part) for part, (a, b) in enumerate(bounds)]
 
 
+def seed_of_log(name: str) -> int | None:
+    """A seed in a file name: ``train_seed42.log``, ``s1337.txt``."""
+    match = re.search(r"(?:seed|(?<![a-z])s)[_-]?(\d{1,6})(?!\d)", name, re.I)
+    return int(match.group(1)) if match else None
+
+
 def is_own(kind: LineKind) -> bool:
     """Whether a line of this kind is of a family that the training script itself prints."""
     return kind in _OWN
@@ -127,7 +133,8 @@ def _run(log: LogFile, texts: list[str], kinds: tuple[LineKind, ...], a: int, b:
     events = _Events()
     for i in range(a, b):
         _take(events, texts[i], kinds[i], phases[i - a], Place(log=log.path, line=i + 1))
-    seed = events.seed[0] if events.seed else (log.seed if part == 0 else None)
+    named = log.seed if log.seed is not None else seed_of_log(log.path.rpartition("/")[2])
+    seed = events.seed[0] if events.seed else (named if part == 0 else None)
     return Run(
         log=log.path,
         part=part,

@@ -8,7 +8,6 @@ from collections import defaultdict
 from auditor.core.submission import Submission
 from auditor.core.types import Place
 from auditor.record.facts import Run, SeedFacts
-from auditor.record.metric import seed_of_log
 from auditor.record.stated import Claims
 
 _CONFIG = frozenset({
@@ -28,10 +27,10 @@ _CONFIG = frozenset({
 def seed_facts(submission: Submission, runs: tuple[Run, ...], scored: tuple[str, ...], claims: Claims) -> SeedFacts:
     """Seeds stated and logged. ``scored``: names of runs that give the headline's kind of score."""
     with_score = [run for run in runs if run.name in scored]
-    logged = [s for run in with_score if (s := seed(run)) is not None]
+    logged = [s for run in with_score if (s := run.seed) is not None]
     duplicates = tuple(_duplicates(with_score or list(runs)))
     stated = claims.seeds
-    distinct = len(set(logged)) + sum(1 for run in with_score if seed(run) is None)
+    distinct = len(set(logged)) + sum(1 for run in with_score if run.seed is None)
     distinct -= len({d[1] for d in duplicates if d[2].startswith("identical")})
     return SeedFacts(
         stated=stated,
@@ -44,16 +43,11 @@ def seed_facts(submission: Submission, runs: tuple[Run, ...], scored: tuple[str,
     )
 
 
-def seed(run: Run) -> int | None:
-    """The run's seed: stated in the log, else in its name."""
-    return run.seed if run.seed is not None else seed_of_log(run.log.rpartition("/")[2])
-
-
 def _duplicates(runs: list[Run]) -> list[tuple[str, str, str, Place]]:
     """Pairs of runs of different logs and seeds that are the same run."""
     found = []
     for a, b in itertools.combinations(runs, 2):
-        if a.log == b.log or (seed(a) is not None and seed(a) == seed(b)):
+        if a.log == b.log or (a.seed is not None and a.seed == b.seed):
             continue
         reason = _same_run(a, b)
         if reason is not None:

@@ -40,19 +40,32 @@ def size_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) ->
     code_logged = next((s.bytes for run in reversed(runs) if (s := run.last_size(SizeKind.CODE))), None)
     shipped = model + shipped_code if model is not None and shipped_code is not None else None
     packed = model + packed_code if model is not None and packed_code is not None else None
-    decision, why = decide(claimed=claimed, logged=logged, shipped=shipped, packed=packed, model=model)
+    entry_only = model + submission.entry.shipped_bytes if model is not None and submission.entry else None
+    decision, why = decide(claimed=claimed, logged=logged, shipped=shipped, packed=packed, model=model,
+                           entry_only=entry_only)
     return SizeFacts(
         cap=CAP, decision=decision, why=why, claimed=claimed, logged=logged, model=model, code_shipped=shipped_code,
         code_packed=packed_code, shipped=shipped, packed=packed, code_logged=code_logged, code_files=(*files, *extra),
         at=at, inconsistent=tuple(_inconsistent(runs)),
         stated_over=tuple((run.name, s.bytes, s.at) for run, s in totals if s.bytes > CAP),
+        some_seeds_only=2 * sum(s.bytes > CAP for _, s in totals) < len(totals) and (claimed or 0) <= CAP,
     )
 
 
 def decide(
-    *, claimed: int | None, logged: int | None, shipped: int | None, packed: int | None, model: int | None = None
+    *,
+    claimed: int | None,
+    logged: int | None,
+    shipped: int | None,
+    packed: int | None,
+    model: int | None = None,
+    entry_only: int | None = None,
 ) -> tuple[Over, str]:
-    """The decision from the figures, with its sentence. ``model`` alone over the cap decides by itself."""
+    """The decision from the figures, with its sentence. ``model`` alone over the cap decides by itself.
+
+    ``entry_only`` is the model plus the entry without side modules, whose counting no ruling settles. A logged total
+    over the cap beside a smaller stated one is contested as long as the packed code bears the stated one out.
+    """
     if model is not None and model > CAP:
         return Over.OVER, f"the compressed model alone has {model:,} bytes"
     stated = max((v for v in (claimed, logged) if v is not None), default=None)
@@ -62,10 +75,15 @@ def decide(
     a, b = stated is not None and stated > CAP, shipped is not None and shipped > CAP
     if a and shipped is None:
         return Over.OVER, f"the stated total is over the cap and nothing contradicts it: {figures}"
+    stated_under = claimed is not None and claimed <= CAP and (logged or 0) > CAP
+    if a and b and stated_under and packed is not None and packed <= CAP:
+        return Over.CONTESTED, f"the log's total is over the cap, the stated one counts packed code: {figures}"
     if a and b:
         return Over.OVER, f"both the stated total and model plus shipped files are over the cap: {figures}"
     if a:
         return Over.CONTESTED, f"the stated total is over the cap, model plus shipped files are not: {figures}"
+    if b and packed is not None and packed > CAP and entry_only is not None and entry_only <= CAP:
+        return Over.CONTESTED, f"with the modules beside the script the artifact is over the cap: {figures}"
     if b and packed is not None and packed > CAP:
         return Over.OVER, f"model plus shipped files are over the cap, even with the code compressed: {figures}"
     if b:

@@ -92,7 +92,7 @@ def read_claims(submission: Submission) -> Claims:
         score=pick(data, SCORE_KEYS) or _mean_score(data) or readme_score,
         loss=pick(data, ("val_loss", "mean_val_loss", "val_loss_mean")),
         std=pick(data, ("val_bpb_std", "std_val_bpb", "bpb_std", "std", "std_bpb", "val_bpb_std_dev")),
-        total=pick(data, TOTAL_KEYS) or _from_readme(_README_TOTAL, readme, at_readme),
+        total=_largest(pick(data, TOTAL_KEYS), _seed_totals(data)) or _from_readme(_README_TOTAL, readme, at_readme),
         model=pick(data, MODEL_KEYS),
         code=pick(data, CODE_KEYS),
         train_seconds=pick(data, TRAIN_KEYS),
@@ -182,6 +182,22 @@ def _seeds(data: dict[str, Any]) -> tuple[tuple[int, ...], dict[int, float], Pla
     if not seeds and (one := seed_of(data.get("seed"))) is not None:
         return (one,), scores, Place(field="seed")
     return tuple(seeds), scores, at
+
+
+def _seed_totals(data: dict[str, Any]) -> Stated | None:
+    """The largest artifact that is stated for one seed."""
+    found: list[Stated] = []
+    for key in SEED_LISTS:
+        value = data.get(key)
+        bodies = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        for body in bodies:
+            if isinstance(body, dict) and (one := pick(body, TOTAL_KEYS)):
+                found.append(Stated(one.value, one.digits, Place(field=f"{key}.{one.key}"), one.key))
+    return max(found, key=lambda s: s.value, default=None)
+
+
+def _largest(a: Stated | None, b: Stated | None) -> Stated | None:
+    return max((s for s in (a, b) if s), key=lambda s: s.value, default=None)
 
 
 def seed_of(name: Any) -> int | None:

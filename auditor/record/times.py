@@ -11,13 +11,7 @@ from auditor.record import lines as ln
 from auditor.record.facts import Calibration, Evaluation, Figure, Hardware, LineKind, PhaseTimes, Run
 from auditor.record.stated import Claims
 
-BUDGET = 600.0
-TRAIN_TOLERANCE = 0.2
-"""The cap is tested after a step, so it overshoots by one (44 of 126 merged logs exceed 600 s, all by < 0.14 s)."""
-EVAL_TOLERANCE = 1.0
 _SERIAL = re.compile(r"seriali[sz]e|compress", re.I)
-_TTT_BEFORE = re.compile(r"pre.?quant.?ttt|dttt|adamw|sdttt", re.I)
-_OUTSIDE = re.compile(r"precompute", re.I)
 
 
 def with_times(run: Run, log: LogFile) -> Run:
@@ -63,7 +57,7 @@ def with_needed(run: Run, headline: Evaluation | None) -> Run:
 
 def _adaptation(run: Run) -> float:
     """Seconds of adaptation on validation data before quantisation, from its ``done`` line, counted once."""
-    done = [t.seconds for t in run.ttt if t.before_quant and t.stage == "done" and t.seconds]
+    done = [t.seconds for t in run.ttt if t.before_quant and t.stage == "done" and t.seconds and t.bpb is None]
     epochs = [t.seconds for t in run.ttt if t.before_quant and t.stage == "epoch" and t.seconds]
     return max([*done, *epochs], default=0.0)
 
