@@ -115,12 +115,16 @@ def _record_folders(root: Path) -> list[str]:
 
 def _inner(root: Path) -> list[str]:
     """Submission folders up to two levels below ``root``, relative to it."""
+    if root.name == "records":
+        return [folder.removeprefix("records/") for folder in _record_folders(root.parent)]
+    if root.name.startswith("track_"):
+        return [child.name for child in _subfolders(root) if _worth(child, _names(child))]
     found: list[str] = []
     for child in _subfolders(root):
         names = _names(child)
-        if _any(names, _WEAK) or (_any(names, re.compile("(?i)^readme")) and _in_track(child)):
+        if _any(names, _WEAK):
             found.append(child.name)
-        elif child.name.startswith("track") or not _in_track(child):
+        else:
             found.extend(f"{child.name}/{c.name}" for c in _subfolders(child) if _any(_names(c), _WEAK))
     return found
 

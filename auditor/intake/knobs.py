@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from auditor.core.syntax import parse_python
 
 _WRAPPERS = {"int", "float", "str", "bool", "strip", "lower", "upper", "Path"}
-_ENV_NAME = re.compile(r"^[A-Z][A-Z0-9_]{1,80}$")
+_ENV_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,80}$")
 
 
 @dataclass

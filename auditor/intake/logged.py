@@ -79,7 +79,7 @@ def tokens(log: LogFile, names: set[str], code: frozenset[str]) -> Iterator[tupl
             continue
         headed = _HEADED.match(line)
         prefix = f"{headed.group(1)}_" if headed else ""
-        for match in _TOKEN.finditer(line):
+        for match in _TOKEN.finditer(headed.group(2) if headed else line):
             name, value = match.group(1).lower(), match.group(2).strip("'\"")
             for known in ((prefix + name,) if prefix + name in names else (name,)):
                 if known in names and known not in _VARYING and _SCALAR.match(value):

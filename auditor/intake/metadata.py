@@ -71,7 +71,7 @@ def _parse(text: str, problems: list[tuple[int, str]]) -> tuple[Any, bool]:
     if start >= 0:
         try:
             value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
-            where = start if text[:start].strip() else end
+            where = 0 if text[:start].strip() else end
             problems.append((text.count("\n", 0, where) + 1, "text before or after the object"))
             return value, True
         except (ValueError, RecursionError):

@@ -148,8 +148,10 @@ def _statement(
     own: dict[str, tuple[str, int]] = {}
     while words:
         match = _ASSIGN.match(words[0])
-        if words[0] == "env" or (own and words[0].startswith("-")):
+        if words[0] == "env":
             words = words[1:]
+            while words and words[0].startswith("-"):
+                words = words[2:] if words[0] in ("-u", "-C", "-S") else words[1:]
         elif match:
             own[match.group(1)] = (expand(match.group(2), {**local, **{k: v for k, (v, _) in own.items()}}), line)
             words = words[1:]

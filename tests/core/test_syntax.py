@@ -6,7 +6,9 @@ import pytest
 
 from auditor.core.syntax import MAX_DEPTH, depth, parse_python
 
-SAME_QUOTES = "names = ['a', 'b']\nx = f\"{', '.join(f\"{n}!\" for n in names)} of {len(names):>{3}} {names[0]!r}\"\ny = 3\n"
+SAME_QUOTES = (
+    "names = ['a', 'b']\nx = f\"{', '.join(f\"{n}!\" for n in names)} of {len(names):>{3}} {names[0]!r}\"\ny = 3\n"
+)
 
 
 def _run(text: str) -> dict[str, object]:

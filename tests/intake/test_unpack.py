@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 from __future__ import annotations
 
 import base64
@@ -133,7 +134,10 @@ def test_the_wrapper_environment_is_noted() -> None:
     [
         ("exec(open('real.py').read())", "real.py"),
         ("exec(open(__file__.replace('train_gpt.py','real.py')).read())", "real.py"),
-        ("import runpy\nfrom pathlib import Path\nrunpy.run_path(str(Path(__file__).parent/'real.py'),run_name='__main__')", "real.py"),
+        (
+            "import runpy\nfrom pathlib import Path\nrunpy.run_path(str(Path(__file__).parent/'real.py'),run_name='__main__')",
+            "real.py",
+        ),
         ("import subprocess,sys\nsubprocess.check_call([sys.executable,'real.py',*sys.argv[1:]])", "real.py"),
         ("import os,sys\nos.execv(sys.executable,[sys.executable,'real.py'])", "real.py"),
     ],
@@ -143,19 +147,30 @@ def test_shims_name_the_script_that_they_load(text: str, target: str) -> None:
 
 
 def test_a_script_that_runs_something_outside_says_so() -> None:
-    result = _unpack("import runpy\nfrom pathlib import Path\nrunpy.run_path(str(Path(__file__).resolve().parents[2]/'o'/'t.py'))")
+    result = _unpack(
+        "import runpy\nfrom pathlib import Path\nrunpy.run_path(str(Path(__file__).resolve().parents[2]/'o'/'t.py'))"
+    )
     assert "o/t.py, which is not in the folder" in result.problems[0]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"import lzma,base64\nexec(lzma.decompress(base64.b85decode('{_b85(lzma.compress(bytes(40_000_000)))}')))", "more than 8,388,608"),
+        (
+            f"import lzma,base64\nexec(lzma.decompress(base64.b85decode('{_b85(lzma.compress(bytes(40_000_000)))}')))",
+            "more than 8,388,608",
+        ),
         (f"import zlib\nexec(zlib.decompress({zlib.compress(bytes(40_000_000))!r}))", "more than 8,388,608"),
         (f"import bz2\nexec(bz2.decompress({bz2.compress(bytes(40_000_000))!r}))", "more than 8,388,608"),
         (f"import brotli\nexec(brotli.decompress({brotli.compress(bytes(40_000_000))!r}))", "more than 8,388,608"),
-        (f"import zstandard\nexec(zstandard.decompress({zstandard.compress(bytes(40_000_000))!r}))", "more than 8,388,608"),
-        ("import lzma\nexec(lzma.decompress(b'x',lzma.FORMAT_RAW,filters=[{'id':33,'dict_size':4000000000}]))", "dictionary"),
+        (
+            f"import zstandard\nexec(zstandard.decompress({zstandard.compress(bytes(40_000_000))!r}))",
+            "more than 8,388,608",
+        ),
+        (
+            "import lzma\nexec(lzma.decompress(b'x',lzma.FORMAT_RAW,filters=[{'id':33,'dict_size':4000000000}]))",
+            "dictionary",
+        ),
         ("exec('a'*10**9)", "too large"),
         ("exec('a'.replace('a','b'*10_000_000).replace('b','c'*1000))", "too long"),
         ("exec(bytes(10**12))", "large number"),
@@ -183,4 +198,6 @@ def test_a_plain_script_stays_as_it_is() -> None:
     body = "\n".join(f"def f{i}(x):\n    return x + {i}" for i in range(100))
     text = f"{body}\nexec('import os')\n"
     assert _unpack(text) == Unpacked(text)
-    assert _unpack("import numpy as np\nx = 1\nexec('y = 2')\n" + "# a long comment that stays\n" * 9).text.startswith("import numpy")
+    assert _unpack("import numpy as np\nx = 1\nexec('y = 2')\n" + "# a long comment that stays\n" * 9).text.startswith(
+        "import numpy"
+    )
