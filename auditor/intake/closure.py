@@ -22,6 +22,8 @@ _FILE_NAME = re.compile(r"[\w./-]+\.(?:py|cc|cpp|cxx|cuh|cu|hpp|hip|c|h)\b")
 
 def roles(entry: str, texts: dict[str, str]) -> dict[str, Role]:
     """Role of every file of ``texts`` (path to decoded text) other than ``entry``."""
+    if len(texts) == 1:
+        return {}
     reached = reach(entry, texts)
     result: dict[str, Role] = {}
     for path in texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from pathlib import Path
@@ -158,7 +159,8 @@ def test_nothing_is_executed_or_written(make: Make, tmp_path: Path) -> None:
     evil = f"open({str(mark)!r}, 'w').write('x')\n__import__('os').system('touch {mark}')\n"
     root = make(
         {
-            "train_gpt.py": f"import base64\nopen({str(mark)!r},'w').write('1')\nexec(base64.b64decode({evil.encode().hex()!r}))\n",
+            "train_gpt.py": f"import base64\nopen({str(mark)!r},'w').write('1')\n"
+            f"exec(base64.b64decode({base64.b64encode(evil.encode())!r}))\n",
             "conftest.py": evil,
             "sitecustomize.py": evil,
             "run.sh": f"touch {mark}\npython train_gpt.py $(touch {mark})\n",

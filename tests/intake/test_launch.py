@@ -59,7 +59,8 @@ def test_the_readme_command(make: Make) -> None:
     launch = _launch(
         make,
         {
-            "README.md": "# X\n## Run\n```bash\nTTT_ENABLED=1 TTT_EPOCHS=5 \\\ntorchrun --nproc_per_node=8 train_gpt.py\n```\n"
+            "README.md": "# X\n## Run\n```bash\nTTT_ENABLED=1 TTT_EPOCHS=5 \\\n"
+            "torchrun --nproc_per_node=8 train_gpt.py\n```\n"
         },
     )
     assert _env(launch) == {"TTT_ENABLED": "1", "TTT_EPOCHS": "5"}
@@ -86,7 +87,10 @@ def test_an_ablation_does_not_pollute(make: Make) -> None:
 
 
 def test_the_logs_choose_between_two_commands(make: Make) -> None:
-    readme = "## Run\n```\nMODEL_PRESET=a torchrun train_gpt.py\n```\n```\nMODEL_PRESET=b TTT_LR=7 torchrun train_gpt.py\n```\n"
+    readme = (
+        "## Run\n```\nMODEL_PRESET=a torchrun train_gpt.py\n```\n"
+        "```\nMODEL_PRESET=b TTT_LR=7 torchrun train_gpt.py\n```\n"
+    )
     launch = _launch(make, {"README.md": readme, "train.log": "model_preset:b\n" + LOG})
     assert _env(launch) == {"MODEL_PRESET": "b", "TTT_LR": "7"}
 
@@ -167,7 +171,10 @@ def test_a_line_that_is_printed_elsewhere_too_proves_nothing(make: Make) -> None
 
 
 def test_what_a_wrapper_forces_wins_and_its_defaults_do_not(make: Make) -> None:
-    shim = "import os, runpy\nos.environ['TTT_ENABLED'] = '1'\nos.environ.setdefault('TTT_LR', '3')\nrunpy.run_path('real.py')\n"
+    shim = (
+        "import os, runpy\nos.environ['TTT_ENABLED'] = '1'\nos.environ.setdefault('TTT_LR', '3')\n"
+        "runpy.run_path('real.py')\n"
+    )
     readme = "## Run\n```\nTTT_ENABLED=0 TTT_LR=4 torchrun train_gpt.py\n```\n"
     submission = load_submission(make({"train_gpt.py": shim, "real.py": SCRIPT, "README.md": readme}))
     assert submission.entry is not None and submission.entry.path == "real.py"
