@@ -15,7 +15,7 @@ from auditor.core.submission import JsonDoc, Launch, LogFile, Setting
 from auditor.core.types import Place
 from auditor.intake.implied import implied_settings
 from auditor.intake.knobs import Knobs, to_env
-from auditor.intake.logged import environment_lines, logged_settings, world_size
+from auditor.intake.logged import environment_lines, logged_settings, main_logs, world_size
 from auditor.intake.readme import blocks, settings_in_tables
 from auditor.intake.shell import Command, commands
 
@@ -91,7 +91,7 @@ class Candidate:
 def read_launch(sources: Sources) -> Launch:
     """Put all sources together; alternatives and contradictions go to the notes."""
     logged, notes = logged_settings(sources.logs, sources.knobs.names, sources.code)
-    for name, setting in implied_settings(sources.texts, sources.logs, sources.knobs).items():
+    for name, setting in implied_settings(sources.texts, main_logs(sources.logs), sources.knobs).items():
         logged.setdefault(name, setting)
     candidates = sorted(_candidates(sources, logged), key=lambda c: -c.score)
     best = candidates[0] if candidates and candidates[0].score > 0 else None

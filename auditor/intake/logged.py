@@ -101,7 +101,7 @@ def logged_settings(
     logs: tuple[LogFile, ...], names: set[str], code: frozenset[str]
 ) -> tuple[dict[str, Setting], list[str]]:
     """Settings by attribute name on which the logs agree, and one note for those on which they do not."""
-    main = _main_logs(logs)
+    main = main_logs(logs)
     found = _agreed([(log, list(dumps(log))) for log in main], "dump")
     loose = _agreed([(log, list(tokens(log, names, code))) for log in main], "token")
     settings = {
@@ -113,7 +113,7 @@ def logged_settings(
     return settings, notes
 
 
-def _main_logs(logs: tuple[LogFile, ...]) -> list[LogFile]:
+def main_logs(logs: tuple[LogFile, ...]) -> list[LogFile]:
     """The logs that lie least deep, and of those that name a seed only these, if there are any."""
     if not logs:
         return []
@@ -149,7 +149,7 @@ def _agreed(
 def world_size(logs: tuple[LogFile, ...]) -> int | None:
     """The world size that the main logs print most often."""
     counts: Counter[int] = Counter()
-    for log in _main_logs(logs):
+    for log in main_logs(logs):
         for line in log.lines[source_end(log.lines):][:2_000]:
             match = re.search(r"(?<![\w])world_size['\"]?\s*[:=]\s*(\d{1,5})\b", line)
             if match:
