@@ -18,7 +18,8 @@ def load_rules() -> dict[str, Rule]:
         if info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{__name__}.{info.name}")
-        own = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, Rule) and c.__module__ == module.__name__]
+        classes = (c for _, c in inspect.getmembers(module, inspect.isclass))
+        own = [c for c in classes if issubclass(c, Rule) and c.__module__ == module.__name__]
         if len(own) != 1:
             raise TypeError(f"rules/{info.name}.py must define exactly one Rule, it defines {len(own)}")
         rules[own[0].id()] = own[0]()

@@ -154,12 +154,8 @@ def trains_on_val(facts: SourceFacts, update: Update) -> bool:
         return False
     if update.during_training:
         return True
-    weights = [u for u in facts.updates if u.kind is StateKind.WEIGHTS]
-    if any(Origin.TRAIN in u.origins for u in weights):
-        return False
-    first = min(weights, key=lambda u: u.position)
-    return update.site == first.site and not any(read.feeds is StateKind.WEIGHTS and read.origin is Origin.TRAIN
-                                                 for read in facts.reads)
+    trained = any(u.kind is StateKind.WEIGHTS and Origin.TRAIN in u.origins for u in facts.updates)
+    return not trained and not any(read.origin is Origin.TRAIN for read in facts.reads)
 
 
 def sure(how: Standing, *guards: str) -> Confidence:

@@ -159,7 +159,10 @@ def _late(run: Run) -> list[Calibration]:
 
 
 def _judge(run: Run) -> Finding | None:
-    """One finding for a run whose calibration does not fit into the training budget; None when it does, or none ran."""
+    """One finding for a run whose calibration does not fit into the training budget; None when it does, or none ran.
+
+    Lines that do not say on what data count only after a full clock: then nothing was left for them.
+    """
     late = _late(run)
     if not late:
         return None
@@ -171,9 +174,11 @@ def _judge(run: Run) -> Finding | None:
     at = timed[0].at if timed else late[0].at
     notes = f"reserve {reserve:g} s" if reserve is not None else "no reserve logged"
     notes += "" if said_train else ", on what data the log does not say"
+    full = train is not None and train >= BUDGET_S - TOLERANCE_S
+    if not said_train and not full:
+        return None
     if train is None:
         return Finding(Confidence.LOW, f"calibration after the clock, no training time logged ({notes})", at)
-    full = train >= BUDGET_S - TOLERANCE_S
     if seconds is None:
         level = Confidence.MEDIUM if full else Confidence.LOW
         return Finding(level, f"{train:.1f} s of training, then calibration, seconds not logged ({notes})", at)
@@ -183,4 +188,4 @@ def _judge(run: Run) -> Finding | None:
     text = f"{train:.1f} s of training + {seconds:.1f} s of calibration = {total:.1f} s ({notes})"
     if said_train and (total >= CLEARLY_S or (seconds >= TENS_S and not reserve)):
         return Finding(Confidence.HIGH, text, at)
-    return Finding(Confidence.MEDIUM if said_train or full else Confidence.LOW, text, at)
+    return Finding(Confidence.MEDIUM, text, at)

@@ -9,7 +9,7 @@ from auditor.source.facts import Origin, SourceFacts, StateKind
 from rules._examples import TTT_FLAGS, prequant, score_first, scored, script
 from rules._examples_calib import WARMUP, mark
 from rules._examples_prequant import RANDOM_WARMUP
-from rules._order import conclude, counted, distinct, place, trains_on_val
+from rules._order import Standing, conclude, distinct, place, standing, trains_on_val
 
 _ID = "ttt-warmup-on-val"
 _TTT = scored("eval_val_ttt(args, model, val_tokens, byte_lut, log0)")
@@ -41,8 +41,8 @@ class TttWarmupOnVal(Rule):
     since = "2026-04-11"
 
     def check_source(self, submission: Submission, facts: SourceFacts) -> Ruled:
-        """Found: an update from validation tokens, before the last score, that no counted score depends on."""
-        scores = counted(facts)
+        """Found: an update from validation tokens, before the last score, on which no score or diagnostic depends."""
+        scores = [score for score in facts.scores if standing(facts, score) is not Standing.TRAINING_LOSS]
         used = {update for score in scores for update in score.depends_on}
         last = max((score.position for score in scores), default=-1)
         idle = [

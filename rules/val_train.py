@@ -15,7 +15,8 @@ from rules._order import conclude, pair_findings, pairs, trains_on_val
 
 _TRAIN_SETTING = re.compile(r"train_(?:files|pattern|data|path|glob|shards)", re.I)
 _FLAG = 'train_on_val = bool(int(os.environ.get("TRAIN_ON_VAL", "0")))\n'
-_SOURCE = "stream = TokenStream(args.val_files if args.train_on_val else args.train_files)\n"
+_STREAM = "stream = TokenStream(args.train_files)"
+_CHOICE = "stream = TokenStream(args.val_files if args.train_on_val else args.train_files)"
 _STEP = '''\
 for step in range(args.iterations):
     x, y = stream.next_batch(8, args.seq_len)
@@ -94,15 +95,16 @@ class ValTrain(Rule):
     VALID = [
         Example("plain training", {"train_gpt.py": script()}),
         Example("periodic validation", {"train_gpt.py": script(train=PERIODIC)}),
-        Example("flag off by default", {"train_gpt.py": script(flags=_FLAG, train=_SOURCE + _STEP_UNMARKED)}),
+        Example("flag off by default", {"train_gpt.py": script(
+            flags=_FLAG, train=_STEP_UNMARKED).replace(_STREAM, _CHOICE)}),
         Example("adaptation after training is another rule's", {"train_gpt.py": script(
             prequant(), flags=TTT_FLAGS, before="ttt_adapt(args, model, val_tokens, log0)\n")}),
     ]
     INVALID = [
-        Example("stream over validation shards", {"train_gpt.py": script(
-            train="stream = TokenStream(args.val_files)\n" + _STEP)}),
+        Example("stream over validation shards", {"train_gpt.py": script(train=_STEP).replace(
+            _STREAM, "stream = TokenStream(args.val_files)")}),
         Example("flag on in the run script", {
-            "train_gpt.py": script(flags=_FLAG, train=_SOURCE + _STEP),
+            "train_gpt.py": script(flags=_FLAG, train=_STEP).replace(_STREAM, _CHOICE),
             "run.sh": "TRAIN_ON_VAL=1 torchrun --nproc_per_node=8 train_gpt.py\n"}),
         Example("generator that mixes both", {"train_gpt.py": script(train=_BOTH)}),
         Example("pattern set by the run script", {
