@@ -107,9 +107,13 @@ def _record_folders(root: Path) -> list[str]:
             if _worth(track, here):
                 found.append(track.relative_to(root).as_posix())
             continue
-        if _any(here, _STRONG):
+        if _any(here, _STRONG) or (not children and _any(here, _WEAK)):
             found.append(track.relative_to(root).as_posix())
-        found.extend(c.relative_to(root).as_posix() for c in children if _worth(c, _names(c)))
+        for child in children:
+            if child.name == "records":  # a whole tree copied one level too deep
+                found.extend(f"{track.relative_to(root).as_posix()}/{name}" for name in _record_folders(track))
+            elif _worth(child, _names(child)):
+                found.append(child.relative_to(root).as_posix())
     return found
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.intake_corpus FOLDER [FOLDER ...]
 
-Each FOLDER holds checkouts or extracted pull requests (``FOLDER/<name>/records/...``). Seconds are this process's CPU time.
+Each FOLDER holds checkouts or extracted pull requests (``FOLDER/<name>/records/...``). Seconds are CPU time.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ def main(roots: list[Path]) -> int:
     if seconds:
         times = sorted(seconds)
         middle, high, worst = times[len(times) // 2], times[int(len(times) * 0.95)], times[-1]
-        print(
-            f"{len(times)} folders, {len(failures)} failed; median {middle[0]:.3f} s, p95 {high[0]:.3f} s, max {worst[0]:.3f} s"
-        )
+        print(f"{len(times)} folders, {len(failures)} failed")
+        print(f"median {middle[0]:.3f} s, p95 {high[0]:.3f} s, max {worst[0]:.3f} s")
         print(f"slowest: {worst[1]}")
     print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
     return 1 if failures else 0

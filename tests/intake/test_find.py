@@ -61,6 +61,13 @@ def test_one_of_one_needs_no_name(tmp_path: Path) -> None:
     assert find_submission(tmp_path, base="origin/main", name=None).name == "only"
 
 
+@pytest.mark.parametrize("inner", ["records/track_10min_16mb/deep", "."])
+def test_a_tree_that_lies_one_level_off(tmp_path: Path, inner: str) -> None:
+    _write(tmp_path / RECORDS / inner, "train_gpt.py")
+    found = find_submission(tmp_path, base="origin/main", name=None)
+    assert found.root == (tmp_path / RECORDS / inner).resolve()
+
+
 def test_a_plain_folder_with_a_script(tmp_path: Path) -> None:
     _write(tmp_path / "mine", "model.py")
     found = find_submission(tmp_path / "mine", base="origin/main", name=None)
