@@ -107,7 +107,7 @@ class GptqTrainAfterCap(Rule):
         findings = [finding for run in facts.judged() if (finding := _judge(run)) is not None]
         if findings:
             return Ruled.found(findings, f"training data are used after the training clock ({PRECEDENTS})")
-        if any(_late(run) for run in facts.judged()):
+        if any(line.source == "train" for run in facts.judged() for line in _late(run)):
             return Ruled.clear("calibration on training data ended within the training budget")
         return Ruled.not_applicable("no log line tells of calibration on training data after the clock")
 
