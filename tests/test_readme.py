@@ -13,20 +13,24 @@ from auditor import cli, engine
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-BLOCK = re.compile(r"```console\n\$ golf-audit (?P<arguments>[^\n]*)\n(?P<output>.*?)```", re.S)
+BLOCK = re.compile(
+    r"```console\n\$ golf-audit (?P<arguments>[^\n|]*?)(?P<head> \| head -n (?P<lines>\d+))?\n.*?```", re.S
+)
 
 
-def printed(arguments: str) -> str:
-    """What the command prints when it is piped."""
-    command = [sys.executable, "-m", "auditor.cli", *shlex.split(arguments)]
+def block(match: re.Match[str]) -> str:
+    """The block with what its command prints when it is piped."""
+    command = [sys.executable, "-m", "auditor.cli", *shlex.split(match["arguments"])]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+    printed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+    lines = printed.splitlines()[: int(match["lines"]) if match["lines"] else None]
+    return "\n".join([f"```console\n$ golf-audit {match['arguments']}{match['head'] or ''}", *lines, "```"])
 
 
 def test_console_blocks_show_what_is_printed() -> None:
     text = README.read_text(encoding="utf-8")
     assert BLOCK.search(text)
-    fresh = BLOCK.sub(lambda m: f"```console\n$ golf-audit {m['arguments']}\n{printed(m['arguments'])}```", text)
+    fresh = BLOCK.sub(block, text)
     if os.environ.get("UPDATE_README"):
         README.write_text(fresh, encoding="utf-8")
     else:
