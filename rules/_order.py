@@ -91,8 +91,8 @@ def stands(facts: SourceFacts, update: Update, score: Score) -> Order:
     """`order`, refined by what facts say of slices and table reads.
 
     A table is used where it is read, not where the loss is summed: a hint table that one sweep both reads (first)
-    and fills stands score-first to every later sum. An update from positions disjoint from the scored ones of the
-    same turn serves later data only.
+    and fills stands score-first to every later sum, and what is written but never looked up is a buffer, no table.
+    An update from positions disjoint from the scored ones of the same turn serves later data only.
     """
     told = order(facts, update, score)
     if told is Order.TRAIN_FIRST and score.id in update.disjoint_from:
@@ -104,7 +104,7 @@ def stands(facts: SourceFacts, update: Update, score: Score) -> Order:
         if look.id in score.lookups and (update.id in look.updates or not look.updates)
     ]
     if not reads:
-        return told
+        return Order.UNRELATED
     found = [_read_order(facts, update, look) for look in reads]
     worst = (Order.EARLIER_PASS, Order.REPEATED, Order.TRAIN_FIRST, Order.SCORE_FIRST)
     return next(candidate for candidate in worst if candidate in found)
