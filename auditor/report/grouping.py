@@ -64,6 +64,16 @@ def names(results: Iterable[RuleResult]) -> str:
     return ", ".join(f"{rule} ({'+'.join(sorted(set(who)))})" for rule, who in sorted(by_rule.items()))
 
 
+def gaps_by_reason(results: Iterable[RuleResult]) -> list[tuple[str, str]]:
+    """Gaps that share outcome, witness and reason as one: ("unknown: a, b (source)", reason), in order."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for result in results:
+        together.setdefault((result.outcome.value, result.witness.value, result.reason), []).append(result.rule)
+    return [
+        (f"{outcome}: {', '.join(rules)} ({witness})", reason) for (outcome, witness, reason), rules in together.items()
+    ]
+
+
 def ready_line(report: AuditReport) -> str:
     """One sentence: could the submission stand as a record row?"""
     word = {True: "yes", False: "no", None: "cannot be told"}[report.record_ready.ready]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from auditor.core.text import code, markdown
 from auditor.core.types import AuditReport, Finding, RuleMeta, RuleResult
-from auditor.report.grouping import HEADLINES, Groups, group, names, ready_line
+from auditor.report.grouping import HEADLINES, Groups, gaps_by_reason, group, names, ready_line
 
 SHOWN = 8
 """Findings of one rule in one block; the rest is counted."""
@@ -128,8 +128,8 @@ def _form(report: AuditReport, results: tuple[RuleResult, ...]) -> Iterable[str]
 
 
 def _gaps(report: AuditReport, groups: Groups) -> Iterable[str]:
-    for result in groups.gaps:
-        yield f"- {result.outcome.value}: {code(result.rule)} ({result.witness.value}): {markdown(result.reason)}"
+    for what, reason in gaps_by_reason(groups.gaps):
+        yield f"- {what}: {markdown(reason)}"
     yield from (f"- {markdown(note)}" for note in report.notes[:40])
     if len(report.notes) > 40:
         yield f"- and {len(report.notes) - 40} more notes"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from auditor.core.text import plain
 from auditor.core.types import AuditReport, Finding, PathStep, RuleResult, Verdict
-from auditor.report.grouping import HEADLINES, Groups, group, names, ready_line
+from auditor.report.grouping import HEADLINES, Groups, gaps_by_reason, group, names, ready_line
 
 SHOWN = 5
 """Findings of one rule that are shown; the rest is counted, JSON has them all."""
@@ -134,10 +134,8 @@ def _suppressed(console: Console, results: tuple[RuleResult, ...]) -> None:
 
 def _not_covered(console: Console, report: AuditReport, groups: Groups, verbose: bool) -> None:
     _title(console, "Not covered")
-    for result in groups.gaps:
-        _say(
-            console, f"{result.outcome.value}  {result.rule} ({result.witness.value}): {plain(result.reason)}", indent=2
-        )
+    for what, reason in gaps_by_reason(groups.gaps):
+        _say(console, f"{what}: {plain(reason)}", indent=2)
     shown = (
         report.notes if verbose else report.notes[:12] + report.notes[-1:] if len(report.notes) > 13 else report.notes
     )

@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 from markdown_it import MarkdownIt
 
-from auditor.core.types import Verdict
+from auditor.core.types import Outcome, RuleResult, Verdict, Witness
 from auditor.report import json as machine
 from auditor.report import markdown, terminal
+from auditor.report.grouping import gaps_by_reason
 from tests.report.sample import HOSTILE, report
 
 READABLE = {"text": terminal.render, "markdown": markdown.render}
@@ -147,3 +148,9 @@ def test_json_has_the_fixed_keys_and_no_nan() -> None:
     assert document["results"][0]["findings"][0]["at"] == {"log": "text.log", "line": 7}
     assert document["suppressed_count"] == 1
     assert document["submission"]["packed"] == {"layers": ["lzma", "text"], "bytes_shipped": 10, "bytes_decoded": 99}
+
+
+def test_gaps_with_one_reason_are_told_once() -> None:
+    results = [RuleResult(rule, Witness.SOURCE, Outcome.UNKNOWN, "no script") for rule in ("a", "b")]
+    results.append(RuleResult("c", Witness.SOURCE, Outcome.ERROR, "no script"))
+    assert gaps_by_reason(results) == [("unknown: a, b (source)", "no script"), ("error: c (source)", "no script")]
