@@ -44,7 +44,9 @@ def _of_object(m: Machine, frame: Frame, node: ast.AST, owner: Val, obj: Obj, na
         return _of_instance(m, frame, node, obj, name)
     if obj.kind == "class":
         found = find_in_class(obj, name)
-        return found if found is not None else (Val(obj.name) if name == "__name__" else None)
+        if found is None:
+            return Val(obj.name) if name == "__name__" else None
+        return _of_class(m, obj, found)
     if obj.kind == "module":
         if name in obj.attrs:
             return obj.attrs[name]
@@ -61,6 +63,15 @@ def _of_object(m: Machine, frame: Frame, node: ast.AST, owner: Val, obj: Obj, na
     if obj.kind == "opaque" and obj.name.rpartition(".")[2] == "Namespace":
         return NONE
     return None
+
+
+def _of_class(m: Machine, cls: Obj, found: Val) -> Val:
+    """A class attribute read from the class itself: class methods are bound to it."""
+    if not any(o.kind == "function" and "classmethod" in o.data[4] for o in found.objs):
+        return found
+    method = m.new("method", found.objs[0].name)
+    method.data = (found.objs[0], cls)
+    return Val(objs=(method,))
 
 
 def _library(m: Machine, full: str) -> Val:

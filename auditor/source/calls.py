@@ -251,6 +251,11 @@ def _fields(m: Machine, obj: Obj, cls: Obj, args: Args, kwargs: Kwargs) -> None:
     for name, val in zip(names, args, strict=False):
         obj.attrs[name] = val
     obj.attrs.update({k: v for k, v in kwargs.items() if k != "**"})
+    for name in names:
+        default = None if name in obj.attrs else find_in_class(cls, name)
+        made = next((o for o in default.objs if o.kind == "field"), None) if default is not None else None
+        if made is not None:
+            obj.attrs[name] = NOTHING if made.elem is None else call_value(m, m.frame, cls.data["node"], made.elem, [], {})
     post = find_in_class(cls, "__post_init__")
     if post is not None and post.objs:
         call_function(m, cls.data["node"], post.objs[0], [Val(objs=(obj,))], {})

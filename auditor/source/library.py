@@ -292,6 +292,15 @@ def _at(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> 
     return NONE
 
 
+def _field(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``dataclasses.field``: a default, or what makes one for each instance."""
+    if "default" in kwargs:
+        return kwargs["default"]
+    obj = m.new("field")
+    obj.elem = kwargs.get("default_factory")
+    return Val(objs=(obj,))
+
+
 def _gather_object(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     if len(args) >= 2:
         for obj in args[0].objs:
@@ -325,7 +334,7 @@ def _glob(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -
 
 _EXACT: dict[str, Handler] = {
     "os.environ.get": _getenv, "os.getenv": _getenv, "os.path.join": _join_path, "glob.glob": _glob, "glob.iglob": _glob,
-    "functools.partial": _partial, "copy.deepcopy": _deepcopy, "copy.copy": _deepcopy, "torch.autograd.grad": _grad,
+    "functools.partial": _partial, "dataclasses.field": _field, "copy.deepcopy": _deepcopy, "copy.copy": _deepcopy, "torch.autograd.grad": _grad,
     "torch.nn.functional.cross_entropy": _cross_entropy, "torch.nn.functional.nll_loss": _cross_entropy,
     "torch.ops.aten.cross_entropy_loss": _cross_entropy, "numpy.add.at": _at, "numpy.maximum.at": _at, "numpy.subtract.at": _at,
     "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,

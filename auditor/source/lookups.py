@@ -148,15 +148,14 @@ def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
             if a is b or not _more_sites(m, a.data["tokens"], b.data["tokens"]):
                 continue
             extra = a.data["tokens"] - b.data["tokens"]
-            a.data["ratio"] = "hashed" if extra & a.data["hashed"] else "exact"
+            if a.data.get("ratio") != "hashed":
+                a.data["ratio"] = "hashed" if extra & a.data["hashed"] else "exact"
             m.acted()
 
 
 def _more_sites(m: Machine, above: Labels, below: Labels) -> bool:
-    """Whether the first key holds every access of the second (by place) and more."""
-    a = {m.labels[n].key[0] for n in above}
-    b = {m.labels[n].key[0] for n in below}
-    return a > b
+    """Whether the first key is made of more token accesses (by place) than the second."""
+    return len({m.labels[n].key[0] for n in above}) > len({m.labels[n].key[0] for n in below})
 
 
 def chosen(m: Machine, node: ast.AST, test: Labels, a: Labels, b: Labels) -> None:

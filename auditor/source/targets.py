@@ -125,6 +125,18 @@ def _store(m: Machine, frame: Frame, target: ast.Subscript, val: Val, *, augment
             m.environ[key.const] = val
         return
     in_place(m, target, base, val, key=key, augmented=augmented)
+    if not base.objs and not is_parameter(m, base.labels):
+        _relabel(m, frame, target.value, base.with_labels(m.without(m.deep(val), "acc"), val.deps))
+
+
+def _relabel(m: Machine, frame: Frame, owner: ast.AST, val: Val) -> None:
+    """An array without an identity of its own was written to: whoever holds it holds more."""
+    if isinstance(owner, ast.Name):
+        _bind(frame, owner.id, val)
+    elif isinstance(owner, ast.Attribute):
+        from auditor.source.expressions import evaluate
+
+        set_attribute(m, owner, evaluate(m, frame, owner.value), owner.attr, val)
 
 
 def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | None, augmented: bool = True) -> None:
@@ -172,8 +184,7 @@ def _statistics(m: Machine, node: ast.AST, added: Labels) -> Labels:
 
 def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
     """In-place writes to parameters outside an optimizer."""
-    kinds = {m.labels[n].kind for n in target.labels}
-    cells = [] if kinds & {"src", "acc", "nll", "gen"} else m.par_cells(target.labels)
+    cells = m.par_cells(target.labels) if is_parameter(m, target.labels) else []
     for obj in target.objs:
         if obj.weights is not None and obj.kind == "cell":
             cells.append(obj.weights.root())
@@ -189,6 +200,12 @@ def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
                 upd = calibration(m, own)
         cell.labels = cell.labels | upd | frozenset(m.of_kind(own, "upd", "stat"))
         m.acted()
+
+
+def is_parameter(m: Machine, labels: Labels) -> bool:
+    """Whether a value is parameters themselves, not something computed with them."""
+    kinds = {m.labels[n].kind for n in labels}
+    return "par" in kinds and not kinds & {"src", "acc", "nll", "gen"}
 
 
 def calibration(m: Machine, labels: Labels) -> Labels:
