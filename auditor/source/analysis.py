@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from auditor.core.submission import Role, SourceFile, Submission
@@ -26,6 +27,7 @@ from auditor.source.facts import (
     Update,
 )
 from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
+from auditor.source.metric import analyse_metric
 from auditor.source.statements import walk_block
 from auditor.source.values import Val
 
@@ -50,7 +52,9 @@ def analyse(submission: Submission, *, executed: Mapping[str, frozenset[int]] = 
     machine = Machine(submission.launch, executed)
     machine.module_sources = _modules(machine, submission.modules)
     complete = _run(machine, entry, parsed.tree)
-    return Conversion(machine).facts(entry.path, complete, texts)
+    facts = Conversion(machine).facts(entry.path, complete, texts)
+    trees = {entry.path: parsed.tree} | dict(machine.module_sources.values())
+    return replace(facts, metric=analyse_metric(submission, trees))
 
 
 def _modules(m: Machine, files: tuple[SourceFile, ...]) -> dict[str, tuple[str, ast.Module]]:

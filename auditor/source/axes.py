@@ -155,16 +155,23 @@ def join(a: Value, b: Value) -> Value:
         mixed = _either(a.mixed, b.mixed)
         shift = a.shift if a.shift == b.shift else _worse(a.shift, b.shift)
         ahead = a.ahead or b.ahead
-        return Tensor(a.dims if a.dims == b.dims else None, shift, _either(a.pooled, b.pooled), mixed,
-                      a.masked or b.masked, a.is_input and b.is_input,
-                      ahead if a.shift == b.shift else ahead.unsure() if ahead else None)
+        return Tensor(
+            a.dims if a.dims == b.dims else None,
+            shift,
+            _either(a.pooled, b.pooled),
+            mixed,
+            a.masked or b.masked,
+            a.is_input and b.is_input,
+            ahead if a.shift == b.shift else ahead.unsure() if ahead else None,
+        )
     if isinstance(a, Parts) and isinstance(b, Parts) and len(a.items) == len(b.items):
         return Parts(tuple(join(x, y) for x, y in zip(a.items, b.items, strict=True)))
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         one = a if isinstance(a, Tensor) else b
         assert isinstance(one, Tensor)
-        return replace(one, mixed=one.mixed.unsure() if one.mixed else None,
-                       pooled=one.pooled.unsure() if one.pooled else None)
+        return replace(
+            one, mixed=one.mixed.unsure() if one.mixed else None, pooled=one.pooled.unsure() if one.pooled else None
+        )
     return UNKNOWN
 
 

@@ -104,7 +104,11 @@ def _role(table: toyexec.Table) -> str | None:
     plain, spaced, accent = (table.get(i) for i in (toyexec.PLAIN_ID, toyexec.SPACED_ID, toyexec.ACCENT_ID))
     if table.number(toyexec.PLAIN_ID) == 3 and table.number(toyexec.ACCENT_ID) in {1, 2}:
         return BYTES if table.number(toyexec.SPACED_ID) is not None else None
-    if isinstance(plain, str) or isinstance(spaced, str) or not all(isinstance(v, bool | int) for v in (plain, spaced, accent)):
+    if (
+        isinstance(plain, str)
+        or isinstance(spaced, str)
+        or not all(isinstance(v, bool | int) for v in (plain, spaced, accent))
+    ):
         return None
     if spaced and not plain and not accent:
         return SPACE
@@ -119,8 +123,14 @@ def _byte_table(function: Function, place: str | int, table: toyexec.Table) -> B
         if isinstance(node, ast.Assign) and isinstance(place, str) and _writes(node, place):
             line = node.lineno
     return ByteTable(
-        function.file, line, function.qualname, name, table.number(toyexec.PLAIN_ID), table.number(toyexec.SPACED_ID),
-        table.number(toyexec.BYTE_ID), table.number(toyexec.ACCENT_ID),
+        function.file,
+        line,
+        function.qualname,
+        name,
+        table.number(toyexec.PLAIN_ID),
+        table.number(toyexec.SPACED_ID),
+        table.number(toyexec.BYTE_ID),
+        table.number(toyexec.ACCENT_ID),
     )
 
 
@@ -136,7 +146,15 @@ def _writes(node: ast.Assign, place: str) -> bool:
 
 def _with_boundary(table: ByteTable, unused: bool) -> ByteTable:
     return ByteTable(
-        table.file, table.line, table.function, table.name, table.plain, table.spaced, table.byte_token, table.accent, unused
+        table.file,
+        table.line,
+        table.function,
+        table.name,
+        table.plain,
+        table.spaced,
+        table.byte_token,
+        table.accent,
+        unused,
     )
 
 
@@ -155,13 +173,28 @@ def _additions(index: Index, flow: LabelFlow, tables: list[ByteTable]) -> list[S
             for seed in _adds(flow, function, node):
                 table = tables[seed]
                 line = node.lineno
-                found.setdefault((function.file, line, seed), SpaceAdded(
-                    function.file, line, function.qualname, table, (
-                        PathStep(table.file, table.line, f"{table.function}: the table gives {table.spaced} bytes to a "
-                                                         "leading space and three letters"),
-                        PathStep(function.file, line, f"{function.qualname}: one more byte is added for the leading space"),
+                found.setdefault(
+                    (function.file, line, seed),
+                    SpaceAdded(
+                        function.file,
+                        line,
+                        function.qualname,
+                        table,
+                        (
+                            PathStep(
+                                table.file,
+                                table.line,
+                                f"{table.function}: the table gives {table.spaced} bytes to a "
+                                "leading space and three letters",
+                            ),
+                            PathStep(
+                                function.file,
+                                line,
+                                f"{function.qualname}: one more byte is added for the leading space",
+                            ),
+                        ),
                     ),
-                ))
+                )
     return list(found.values())
 
 
@@ -169,11 +202,9 @@ def _adds(flow: LabelFlow, function: Function, node: ast.AST) -> set[int]:
     """Seeds of the byte tables to whose per-token count ``node`` adds the leading-space indicator."""
     match node:
         case ast.AugAssign(op=ast.Add()):
-            return _meet(_seeds(flow, node.target, function, BYTES), _seeds(flow, node.value, function, SPACE))
+            return _meet(flow, function, node.target, node.value)
         case ast.BinOp(op=ast.Add()):
-            left, right = node.left, node.right
-            return _meet(_seeds(flow, left, function, BYTES), _seeds(flow, right, function, SPACE)) | _meet(
-                _seeds(flow, right, function, BYTES), _seeds(flow, left, function, SPACE))
+            return _meet(flow, function, node.left, node.right) | _meet(flow, function, node.right, node.left)
         case ast.If():
             tested = _seeds(flow, node.test, function, SPACE)
             return tested & _increments(flow, function, node.body) if tested else set()
@@ -184,8 +215,10 @@ def _adds(flow: LabelFlow, function: Function, node: ast.AST) -> set[int]:
             return set()
 
 
-def _meet(byte_seeds: set[int], space_seeds: set[int]) -> set[int]:
-    return byte_seeds & space_seeds
+def _meet(flow: LabelFlow, function: Function, count: ast.expr, indicator: ast.expr) -> set[int]:
+    """Tables counted by ``count`` whose indicator alone is ``indicator`` (not a sum that holds the count already)."""
+    whole = _seeds(flow, indicator, function, BYTES)
+    return (_seeds(flow, count, function, BYTES) & _seeds(flow, indicator, function, SPACE)) - whole
 
 
 def _seeds(flow: LabelFlow, node: ast.expr, function: Function, role: str) -> set[int]:
@@ -219,7 +252,9 @@ def analyse_fixed(index: Index) -> tuple[FixedBytes, ...]:
         FixedBytes(function.file, node.lineno, ast.unparse(node)[:120], value)
         for function in index.functions
         for node in function.nodes
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult) and (value := _fixed(node, index, function.file))
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Div | ast.Mult)
+        and (value := _fixed(node, index, function.file))
     )
 
 
@@ -250,7 +285,9 @@ def _is_ln2(node: ast.expr) -> bool:
     if isinstance(node, ast.Call) and node.args:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return name == "log" and isinstance(node.args[0], ast.Constant) and node.args[0].value == 2
-    return isinstance(node, ast.Constant) and isinstance(node.value, float) and abs(node.value - 0.6931471805599453) < 1e-6
+    return (
+        isinstance(node, ast.Constant) and isinstance(node.value, float) and abs(node.value - 0.6931471805599453) < 1e-6
+    )
 
 
 def _number(node: ast.expr, index: Index, file: str) -> float | None:

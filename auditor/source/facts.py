@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from auditor.core.types import PathStep
+from auditor.source.metric_facts import MetricFacts
 
 
 class Origin(StrEnum):
@@ -237,6 +238,8 @@ class SourceFacts:
     """Sentences: what could not be followed, and where."""
     texts: dict[str, str] = field(default_factory=dict)
     """Decoded text by file."""
+    metric: MetricFacts = field(default_factory=MetricFacts)
+    """Byte counting, causality, gates in native code: see ``auditor.source.metric``."""
 
 
 def order(facts: SourceFacts, update: Update, score: Score) -> Order:

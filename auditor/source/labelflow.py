@@ -280,7 +280,9 @@ class LabelFlow:
                 self._add_target(element, self.part(value, position, function), function)
             return
         self._add_target(target, self.labels(value, function), function)
-        if isinstance(target, ast.Name | ast.Attribute) and isinstance(value, ast.Tuple | ast.List | ast.Name | ast.Call):
+        if isinstance(target, ast.Name | ast.Attribute) and isinstance(
+            value, ast.Tuple | ast.List | ast.Name | ast.Call
+        ):
             for position in range(8):
                 found = self.part(value, position, function)
                 if found:

@@ -53,19 +53,31 @@ def analyse_native(submission: Submission, index: Index, settings: Settings) -> 
             reach, why = _reach(weights)
             line = gate.line + offset
             what = "what is written for a position depends on a property of the token at that position"
-            found.append(TargetGate(
-                path, line, gate.function.name, what,
-                (PathStep(path, gate.lookup_line + offset, "a table is looked up by the token at the position itself"),
-                 PathStep(path, line, f"its answer decides what {gate.function.name} writes for that position")),
-                reach, why, tuple((w.setting or name, _number(w), w.why) for name, w, _ in weights),
-            ))
+            found.append(
+                TargetGate(
+                    path,
+                    line,
+                    gate.function.name,
+                    what,
+                    (
+                        PathStep(
+                            path, gate.lookup_line + offset, "a table is looked up by the token at the position itself"
+                        ),
+                        PathStep(path, line, f"its answer decides what {gate.function.name} writes for that position"),
+                    ),
+                    reach,
+                    why,
+                    tuple((w.setting or name, _number(w), w.why) for name, w, _ in weights),
+                )
+            )
     return tuple(found)
 
 
 def native_texts(submission: Submission, index: Index) -> list[tuple[str, str, int]]:
     """(file, text, lines before it): native files, and long string literals of C in the Python files."""
     out = [
-        (f.path, f.text, 0) for f in submission.modules
+        (f.path, f.text, 0)
+        for f in submission.modules
         if f.role is Role.NATIVE or f.path.lower().endswith(_NATIVE_ENDINGS)
     ]
     for file, tree in index.trees.items():
@@ -145,7 +157,7 @@ def _expression(toks: list[Tok], state: _State, function: CFunction, under: int 
     if equal is None:
         _call(toks, state, under)
         return
-    left, right = toks[:equal], toks[equal + 1:]
+    left, right = toks[:equal], toks[equal + 1 :]
     taint = _taint(right, state)
     taint = taint if taint is not None else under
     bracket = next((i for i, t in enumerate(left) if t.text == "["), None)
@@ -227,7 +239,11 @@ def _weights(index: Index, settings: Settings, gate: _Gate) -> list[tuple[str, W
     seeded = False
     for function in index.functions:
         for node in function.nodes:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == gate.function.name:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == gate.function.name
+            ):
                 for i in at:
                     name = _base_name(node.args[i]) if i < len(node.args) else None
                     if name:
@@ -253,6 +269,7 @@ def _base_name(node: ast.expr) -> str | None:
 
 def _scalars(flow: LabelFlow, function: Function, node: ast.AST) -> list[tuple[ast.expr, bool]]:
     """Scalars that stand with a gated value: factors, arguments of a helper beside it, thresholds."""
+
     def gated(expr: ast.expr) -> bool:
         return any(label.role == _GATED for label in flow.labels(expr, function))
 
@@ -276,7 +293,7 @@ def _unwrapped(node: ast.expr) -> ast.expr:
 
 
 def _scalar(node: ast.expr) -> bool:
-    return isinstance(_unwrapped(node), ast.Name | ast.Attribute | ast.Constant)
+    return isinstance(_unwrapped(node), ast.Name | ast.Attribute)
 
 
 def _number(worth: Worth) -> float | None:

@@ -131,7 +131,12 @@ class Settings:
                 return self.worth(node.args[2], function, depth)
             return found
         helpers = self._index.resolve(node.func)
-        if len(helpers) == 1 and node.args and isinstance(node.args[0], ast.Constant) and _reads_environment(helpers[0]):
+        if (
+            len(helpers) == 1
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and _reads_environment(helpers[0])
+        ):
             return self._environment(node, function, depth)
         return NOT_KNOWN
 
@@ -141,7 +146,9 @@ class Settings:
             return NOT_KNOWN
         setting = self._launch.env.get(key.value)
         if setting is not None:
-            return Worth(setting.value, True, f"{key.value}={setting.value} ({setting.how}, {setting.origin})", key.value)
+            return Worth(
+                setting.value, True, f"{key.value}={setting.value} ({setting.how}, {setting.origin})", key.value
+            )
         if len(node.args) < 2:
             return Worth(None, True, f"{key.value} is not set", key.value)
         default = self.worth(node.args[1], function, depth)
@@ -215,9 +222,7 @@ class Settings:
                         self._bind(target, node.value, function)
                 elif isinstance(node, ast.AnnAssign) and node.value is not None:
                     self._bind(node.target, node.value, function)
-                elif isinstance(node, ast.AugAssign):
-                    self._bind(node.target, ast.Tuple([], ast.Load()), function)
-                elif isinstance(node, ast.For | ast.comprehension):
+                elif isinstance(node, ast.AugAssign) or isinstance(node, ast.For | ast.comprehension):
                     self._bind(node.target, ast.Tuple([], ast.Load()), function)
                 elif isinstance(node, ast.Call):
                     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from auditor.core.types import PathStep
 from auditor.source.axes import (
-    D,
     KEYS,
     ONE,
     UNKNOWN,
+    D,
     Dims,
     Parts,
     Plain,
@@ -28,17 +28,119 @@ from auditor.source.axes import (
     is_unknown,
 )
 
-KEEP = frozenset({
-    "relu", "sigmoid", "tanh", "silu", "gelu", "float", "to", "contiguous", "type_as", "dropout", "clamp", "square", "pow",
-    "exp", "softplus", "detach", "bfloat16", "half", "abs", "neg", "sqrt", "clone", "log", "rsqrt", "leaky_relu", "double",
-    "long", "int", "cuda", "cpu", "rms_norm", "layer_norm", "log1p", "sin", "cos", "round", "floor", "sign", "elu", "selu",
-    "relu_", "mul_", "add_", "normalize", "nan_to_num", "bool", "clip", "clamp_min", "clamp_max", "remainder", "requires_grad_",
-    "checkpoint_name", "hardtanh", "mish", "softsign", "logsigmoid", "erf", "reciprocal", "linear", "item", "compile", "bitwise_xor",
-    "mul", "add", "sub", "div", "lerp", "addcmul", "where", "maximum", "minimum", "logical_and", "logical_or", "logical_not",
-    "fmod", "eq", "ne", "lt", "gt", "le", "ge", "type", "zero_", "copy_", "one_hot", "rms_norm_fn", "fused_rms_norm",
-})
-_REDUCE = frozenset({"mean", "sum", "amax", "amin", "max", "min", "std", "var", "norm", "logsumexp", "prod", "median", "argmax",
-                     "any", "all", "std_mean", "var_mean", "vector_norm"})
+KEEP = frozenset(
+    {
+        "relu",
+        "sigmoid",
+        "tanh",
+        "silu",
+        "gelu",
+        "float",
+        "to",
+        "contiguous",
+        "type_as",
+        "dropout",
+        "clamp",
+        "square",
+        "pow",
+        "exp",
+        "softplus",
+        "detach",
+        "bfloat16",
+        "half",
+        "abs",
+        "neg",
+        "sqrt",
+        "clone",
+        "log",
+        "rsqrt",
+        "leaky_relu",
+        "double",
+        "long",
+        "int",
+        "cuda",
+        "cpu",
+        "rms_norm",
+        "layer_norm",
+        "log1p",
+        "sin",
+        "cos",
+        "round",
+        "floor",
+        "sign",
+        "elu",
+        "selu",
+        "relu_",
+        "mul_",
+        "add_",
+        "normalize",
+        "nan_to_num",
+        "bool",
+        "clip",
+        "clamp_min",
+        "clamp_max",
+        "remainder",
+        "requires_grad_",
+        "checkpoint_name",
+        "hardtanh",
+        "mish",
+        "softsign",
+        "logsigmoid",
+        "erf",
+        "reciprocal",
+        "linear",
+        "item",
+        "compile",
+        "bitwise_xor",
+        "mul",
+        "add",
+        "sub",
+        "div",
+        "lerp",
+        "addcmul",
+        "where",
+        "maximum",
+        "minimum",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "fmod",
+        "eq",
+        "ne",
+        "lt",
+        "gt",
+        "le",
+        "ge",
+        "type",
+        "zero_",
+        "copy_",
+        "one_hot",
+        "rms_norm_fn",
+        "fused_rms_norm",
+    }
+)
+_REDUCE = frozenset(
+    {
+        "mean",
+        "sum",
+        "amax",
+        "amin",
+        "max",
+        "min",
+        "std",
+        "var",
+        "norm",
+        "logsumexp",
+        "prod",
+        "median",
+        "argmax",
+        "any",
+        "all",
+        "std_mean",
+        "var_mean",
+        "vector_norm",
+    }
+)
 _SCAN = frozenset({"cumsum", "cumprod", "cummax", "logcumsumexp", "cummin"})
 Sure = Callable[[str, int], PathStep]
 
@@ -48,7 +150,9 @@ def reduce_over(value: Tensor, axes: list[int] | None, keep: bool, step: PathSte
     if axes is None or value.dims is None:
         pooled = value.pooled
         if axes is None and value.has_sequence and not value.masked:
-            pooled = pooled or Trail((PathStep(step.file, step.line, f"{name}() over all positions at once"),), sure=False)
+            pooled = pooled or Trail(
+                (PathStep(step.file, step.line, f"{name}() over all positions at once"),), sure=False
+            )
         return replace(value, dims=None if axes is not None else (), pooled=pooled, is_input=False)
     width = len(value.dims)
     chosen = {a % width for a in axes if -width <= a < width}
@@ -177,7 +281,9 @@ def concatenated(parts: list[Value], axis: int, step: PathStep, lengths: list[in
             known = False
         else:
             front += length
-    return replace(whole, shift=shift if shift is not None else whole.shift, ahead=ahead if shift and shift > 0 else None)
+    return replace(
+        whole, shift=shift if shift is not None else whole.shift, ahead=ahead if shift and shift > 0 else None
+    )
 
 
 def sliced(value: Tensor, axis: int, start: Value, stop: Value, step: PathStep) -> Tensor:

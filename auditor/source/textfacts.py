@@ -12,7 +12,9 @@ from auditor.source.metric_facts import LossyText, Reach, ScaledLoss, SidecarUse
 from auditor.source.settings import Settings
 
 _ENCODE = frozenset({"encode", "Encode", "EncodeAsIds", "encode_as_ids", "encode_batch", "tokenize", "encode_ordinary"})
-_LOSSY_WORD = re.compile(r"case[-_]?fold|lower[-_]?case|nfkc", re.I)
+_LOSSY_WORD = re.compile(r"case[-_]?fold|lower[-_]?case", re.I)
+_Bound = dict[str, list[ast.expr]]
+"""Local names with all that is assigned to them."""
 _SIDE = "side"
 _LOSS = "loss"
 
@@ -62,8 +64,12 @@ def _folds(node: ast.AST) -> bool:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name in {"casefold", "lower"}:
         return not node.args
-    return name == "normalize" and bool(node.args) and isinstance(node.args[0], ast.Constant) and str(
-        node.args[0].value).upper() in {"NFKC", "NFKD"}
+    return (
+        name == "normalize"
+        and bool(node.args)
+        and isinstance(node.args[0], ast.Constant)
+        and str(node.args[0].value).upper() in {"NFKC", "NFKD"}
+    )
 
 
 def _lossy_call(flow: LabelFlow, function: Function, node: ast.Call) -> list[LossyText]:
@@ -118,8 +124,9 @@ def analyse_scaling(index: Index, settings: Settings) -> tuple[ScaledLoss, ...]:
             worth = settings.worth(factor_node, function)
             value = worth.value
             if worth.known and isinstance(value, int | float) and not isinstance(value, bool):
-                if 0.5 <= value <= 1.5 and value != 1:
-                    found.append(ScaledLoss(function.file, node.lineno, ast.unparse(node)[:100], float(value), Reach.UNKNOWN))
+                if 0.9 <= value <= 1.1 and value != 1:
+                    text = ast.unparse(node)[:100]
+                    found.append(ScaledLoss(function.file, node.lineno, text, float(value)))
     return tuple({(f.file, f.line): f for f in found}.values())
 
 
@@ -131,7 +138,8 @@ def _is_loss(node: ast.Call) -> bool:
 def _reports_bits(function: Function) -> bool:
     """Whether the function adds losses up for a score: it divides by a token or byte count and takes no gradient of it."""
     words = {n.id for n in function.nodes if isinstance(n, ast.Name)} | {
-        n.attr for n in function.nodes if isinstance(n, ast.Attribute)}
+        n.attr for n in function.nodes if isinstance(n, ast.Attribute)
+    }
     return bool({"inference_mode", "no_grad", "eval"} & words)
 
 
@@ -185,7 +193,12 @@ def analyse_sidecar(index: Index, settings: Settings) -> tuple[SidecarUse, ...]:
 
 
 def _names_sidecar(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and "val_bytes" in node.value and "*" in node.value
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and "val_bytes" in node.value
+        and "*" in node.value
+    )
 
 
 def _indexes_side(flow: LabelFlow, node: ast.expr, function: Function) -> bool:
@@ -233,7 +246,12 @@ def analyse_smear(index: Index, settings: Settings) -> tuple[SmearGate, ...]:
     for function in index.functions:
         if function.node is None or not any(_previous(n) for n in function.nodes):
             continue
-        bound = {t.id: n.value for n in function.nodes if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+        bound: _Bound = {}
+        for n in function.nodes:
+            if isinstance(n, ast.Assign):
+                for t in n.targets:
+                    if isinstance(t, ast.Name):
+                        bound.setdefault(t.id, []).append(n.value)
         for node in function.nodes:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and _smears(node, bound):
                 reach, why = reach_of(enclosing_test(function, node), function, settings)
@@ -246,17 +264,26 @@ def _previous(node: ast.AST) -> bool:
     if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple) or len(node.slice.elts) < 2:
         return False
     part = node.slice.elts[1]
-    return isinstance(part, ast.Slice) and part.lower is None and isinstance(part.upper, ast.UnaryOp) and isinstance(
-        part.upper.operand, ast.Constant) and part.upper.operand.value == 1
+    return (
+        isinstance(part, ast.Slice)
+        and part.lower is None
+        and isinstance(part.upper, ast.UnaryOp)
+        and isinstance(part.upper.operand, ast.Constant)
+        and part.upper.operand.value == 1
+    )
 
 
-def _smears(node: ast.BinOp, bound: dict[str, ast.expr]) -> bool:
+def _smears(node: ast.BinOp, bound: _Bound) -> bool:
     """``a + gate * previous``, where the gate comes from a sigmoid or tanh and no hash is made of it."""
     for side in (node.left, node.right):
         if not (isinstance(side, ast.BinOp) and isinstance(side.op, ast.Mult)):
             continue
         factors = _factors(side)
-        previous = [f for f in factors if any(_previous(n) for n in _reaching(f, bound, 2)) and not _gate(f, bound)]
+        previous = [
+            f
+            for f in factors
+            if _previous(f) or (any(_previous(n) for n in _reaching(f, bound, 2)) and not _gate(f, bound))
+        ]
         gates = [f for f in factors if f not in previous and _gate(f, bound)]
         if previous and gates and not any(isinstance(n, ast.Mod | ast.BitXor) for n in _reaching(node, bound, 2)):
             return True
@@ -269,21 +296,25 @@ def _factors(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
-def _gate(node: ast.expr, bound: dict[str, ast.expr]) -> bool:
+def _gate(node: ast.expr, bound: _Bound) -> bool:
     return any(
-        isinstance(n, ast.Call) and (n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", ""))
-        in {"sigmoid", "tanh", "hardsigmoid"} for n in _reaching(node, bound, 3)
+        isinstance(n, ast.Call)
+        and (n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", ""))
+        in {"sigmoid", "tanh", "hardsigmoid"}
+        for n in _reaching(node, bound, 3)
     )
 
 
-def _masked(node: ast.expr, bound: dict[str, ast.expr]) -> bool:
+def _masked(node: ast.expr, bound: _Bound) -> bool:
     """A comparison (with the id that starts documents) takes part in the sum."""
     return any(isinstance(n, ast.Compare) for n in _reaching(node, bound, 4))
 
 
-def _reaching(node: ast.expr, bound: dict[str, ast.expr], depth: int) -> Iterator[ast.AST]:
+def _reaching(node: ast.expr, bound: _Bound, depth: int) -> Iterator[ast.AST]:
     """The nodes of ``node`` and, through local names, of what it is made of."""
     for child in ast.walk(node):
         yield child
-        if depth and isinstance(child, ast.Name) and child.id in bound and bound[child.id] is not node:
-            yield from _reaching(bound[child.id], bound, depth - 1)
+        if depth and isinstance(child, ast.Name):
+            for value in bound.get(child.id, [])[:4]:
+                if value is not node:
+                    yield from _reaching(value, bound, depth - 1)

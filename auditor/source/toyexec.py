@@ -32,30 +32,112 @@ _MAX_STEPS = 30_000
 _MAX_DEPTH = 5
 _MAX_TEXT = 4_000
 
-TOKENIZER_CALLS = frozenset({
-    "id_to_piece", "IdToPiece", "is_byte", "IsByte", "is_control", "IsControl", "is_unknown", "IsUnknown",
-    "is_unused", "IsUnused",
-})
-_PASS_METHODS = frozenset({
-    "to", "cuda", "cpu", "numpy", "astype", "copy", "clone", "contiguous", "long", "int", "float", "bool", "double",
-    "detach", "tolist", "item", "type", "view", "reshape", "flatten", "ravel",
-})
-_PASS_CALLS = frozenset({
-    "tensor", "as_tensor", "from_numpy", "asarray", "array", "ascontiguousarray", "int16", "int32", "int64", "uint8",
-    "uint16", "float32", "float64", "bool_", "list", "tuple", "frombuffer", "fromiter",
-})
-_TEXT_METHODS = frozenset({
-    "startswith", "endswith", "encode", "decode", "replace", "lstrip", "rstrip", "strip", "lower", "upper", "casefold",
-    "isspace", "removeprefix", "removesuffix", "isascii", "isalpha", "count", "find", "isalnum", "isdigit",
-})
+TOKENIZER_CALLS = frozenset(
+    {
+        "id_to_piece",
+        "IdToPiece",
+        "is_byte",
+        "IsByte",
+        "is_control",
+        "IsControl",
+        "is_unknown",
+        "IsUnknown",
+        "is_unused",
+        "IsUnused",
+    }
+)
+_PASS_METHODS = frozenset(
+    {
+        "to",
+        "cuda",
+        "cpu",
+        "numpy",
+        "astype",
+        "copy",
+        "clone",
+        "contiguous",
+        "long",
+        "int",
+        "float",
+        "bool",
+        "double",
+        "detach",
+        "tolist",
+        "item",
+        "type",
+        "view",
+        "reshape",
+        "flatten",
+        "ravel",
+    }
+)
+_PASS_CALLS = frozenset(
+    {
+        "tensor",
+        "as_tensor",
+        "from_numpy",
+        "asarray",
+        "array",
+        "ascontiguousarray",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "float32",
+        "float64",
+        "bool_",
+        "list",
+        "tuple",
+        "frombuffer",
+        "fromiter",
+    }
+)
+_TEXT_METHODS = frozenset(
+    {
+        "startswith",
+        "endswith",
+        "encode",
+        "decode",
+        "replace",
+        "lstrip",
+        "rstrip",
+        "strip",
+        "lower",
+        "upper",
+        "casefold",
+        "isspace",
+        "removeprefix",
+        "removesuffix",
+        "isascii",
+        "isalpha",
+        "count",
+        "find",
+        "isalnum",
+        "isdigit",
+    }
+)
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.Div: operator.truediv,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.Div: operator.truediv,
 }
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
-    ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
-    ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
 }
 
 
