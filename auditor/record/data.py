@@ -18,7 +18,12 @@ LOCAL_SHARDS = 1499
 _DOCS = re.compile(r"\btotal_docs[:=](\d+)")
 _PREP_DOCS = re.compile(r"--val[-_]docs['\"].{0,120}?default\s*=\s*([\d_]+)", re.S)
 _STATED_BUILD = re.compile(r"val[-_ ]docs`?[=: ]+`?(\d[\d,_]*)", re.I)
-_DENIED = re.compile(r"\bnot\b|n't\b|instead|rather|never|unlike|avoid|leak|overlap|exclud|fix|bug|wrong|warning", re.I)
+_TRAIN_SHARDS = re.compile(r"train\w*\s+(?:shards?|data|tokens|set|split)\b", re.I)
+_DENIED = re.compile(
+    r"\bnot\b|n't\b|instead|rather|never|unlike|avoid|leak|overlap|exclud|fix|bug|wrong|warning|prevent|correct"
+    r"|val[-_ ]docs`?[=: ]+`?50[,_]?000",
+    re.I,
+)
 _SUBSET = re.compile(
     r"^(?:(?:ppm_)?subset_tokens|max_val_tokens|val_max_tokens|val_tokens_limit|eval_max_tokens|max_eval_tokens"
     r"|val_subset\w*|eval_subset\w*|val_doc_fraction|val_fraction)$"
@@ -142,9 +147,11 @@ def _overlap(submission: Submission, runs: tuple[Run, ...]) -> list[DataIssue]:
 def _stated_build(submission: Submission) -> list[DataIssue]:
     """The README says that the training shards come from a build that holds out too few documents."""
     found = []
-    for number, line in enumerate((submission.readme or "").splitlines(), 1):
+    lines = (submission.readme or "").splitlines()
+    for number, line in enumerate(lines, 1):
         match = _STATED_BUILD.search(line)
-        if match is None or not re.search(r"train(?:ing)?\b", line, re.I) or _DENIED.search(line):
+        around = " ".join(lines[max(0, number - 3) : number + 2])
+        if match is None or not _TRAIN_SHARDS.search(line) or _DENIED.search(around):
             continue
         docs = int(re.sub(r"[,_]", "", match.group(1)))
         if 0 < docs < VAL_DOCS:

@@ -34,11 +34,11 @@ _PYTHON = re.compile(
     r"|raise |@|self\.|log0?\(|print\(|\)|\]|\}|f\"|\w+ = |\"\"\"|[\w.\[\]]+\(.*\)?$)"
 )
 _PROGRESS = re.compile(
-    r"\b(?:epoch|chunk|batch|phase|window|ep)s?\W*\[?\s*\d+\s*(?:/\s*\d+)?|\bc\d+/\d+|\bb\d+/\d+", re.I
+    r"(?<![a-zA-Z])(?:epoch|chunk|batch|phase|window|ep)s?\W*\[?\s*\d+\s*(?:/\s*\d+)?|\bc\d+/\d+|\bb\d+/\d+", re.I
 )
 _TTT = re.compile(r"ttt|test.time|adapt|ttp[:pr]|slot\b", re.I)
-_EPOCH = re.compile(r"\b(?:epoch|ep)s?\W{0,2}\s*(\d+)\s*/\s*(\d+)", re.I)
-_CHUNK = re.compile(r"\b(?:chunk|batch|c|b)\W{0,2}\s*(\d+)\s*/\s*(\d+)", re.I)
+_EPOCH = re.compile(r"(?<![a-zA-Z])(?:epoch|ep)s?\W{0,2}\s*(\d+)\s*/\s*(\d+)", re.I)
+_CHUNK = re.compile(r"(?<![a-zA-Z])(?:chunk|batch|c|b)\W{0,2}\s*(\d+)\s*/\s*(\d+)", re.I)
 _STEP = re.compile(r"^(?:\[?train\]?\s*)?(?:step|iter|it)?\s*[: ]?\s*(\d+)\s*/\s*(\d+)\b", re.I)
 _STEP_ALONE = re.compile(r"^(?:step|iter|it)\s*[: ]\s*(\d+)\b", re.I)
 _LONE_SETTING = re.compile(r"^\s*([a-zA-Z_]\w*)\s*[:=]\s*(\S.*)?$")
@@ -161,6 +161,8 @@ def lone_setting(text: str) -> tuple[str, str] | None:
     if not match:
         return None
     value = (match.group(2) or "").strip()
+    if len(value.split()) > 2 and not re.match(r"[/.\[({'\"]", value):
+        return None
     if len(value) > 200 or (re.search(r"\w[:=]\s*\S", value) and not re.match(r"[/.\[({'\"]|\w+://", value)):
         return None
     return match.group(1), value
