@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-MAX_CHARS = 8_000_000
+MAX_CHARS = 3_000_000
 """Longest text that is parsed at all; the longest real script has 0.2 million characters."""
 MAX_DEPTH = 200
 """Deepest syntax tree that is handed on. The deepest of 2,348 real files has 24 levels; a visitor of the standard
@@ -104,18 +104,25 @@ def _parse(text: str) -> tuple[ast.Module | None, SyntaxProblem | None]:
 
 _FSTRING = re.compile(r"(?i)(?<![a-z0-9_])(?:f|rf|fr)['\"]")
 _GENERIC = re.compile(r"^\s*(?:type\s+\w+|(?:async\s+)?def\s+\w+\s*\[|class\s+\w+\s*\[)", re.M)
-_CHAINS = re.compile(r"(?:[-+~]\s*){40}|(?:\bnot\s+){40}|(?:\blambda\b[^:\n]*:\s*){40}|(?:\belse\b[^\n]*){80}")
+_CHAINS = re.compile(r"(?:[-+~]\s*){40}|(?:\bnot\s+){40}")
 
 
 def _rewrite_312(text: str, problem: SyntaxProblem) -> str | None:
     """``text`` with 3.12-only f-strings and type parameters rewritten, or None when that is no remedy."""
     if "nest" in problem.reason or not (_FSTRING.search(text) or _GENERIC.search(text)):
         return None
-    if len(text) > MAX_REWRITE_CHARS or _bracket_depth(text) > MAX_REWRITE_BRACKETS or _CHAINS.search(text):
+    if len(text) > MAX_REWRITE_CHARS or _bracket_depth(text) > MAX_REWRITE_BRACKETS or _chained(text):
         return None
     from auditor.core._syntax312 import rewrite  # libcst: imported only for the few scripts that need it
 
     return rewrite(text)
+
+
+def _chained(text: str) -> bool:
+    """Whether one line (or a row of operators) nests without brackets: ``not not ...``, ``lambda: lambda: ...``."""
+    return bool(_CHAINS.search(text)) or any(
+        line.count("else") > 60 or line.count("lambda") > 40 or line.count("**") > 60 for line in text.split("\n")
+    )
 
 
 def _bracket_depth(text: str) -> int:

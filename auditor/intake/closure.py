@@ -17,7 +17,7 @@ _DATA_PREP = re.compile(
     r"lossless_caps|data_|hf_|upload|fetch)"
 )
 _IMPORT_TEXT = re.compile(r"(?m)^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import|import[ \t]+([\w., \t]+))")
-_FILE_NAME = re.compile(r"[\w./-]+\.(?:py|cc|cpp|cxx|cuh|cu|hpp|hip|c|h)\b")
+_FILE_NAME = re.compile(r"(?<![\w./-])[\w./-]{1,200}\.(?:py|cc|cpp|cxx|cuh|cu|hpp|hip|c|h)\b")
 
 
 def roles(entry: str, texts: dict[str, str]) -> dict[str, Role]:

@@ -17,7 +17,8 @@ _NOT_ENTRY = re.compile(
     r"(?i)^(test_|.*_test\.py|conftest|setup\.py|prepare|cached_|download|tokeni[sz]|build_|plot|analy[sz]|make_|"
     r"verify|check_|smoke|bench|pack_|compress|golfer|minify|upload|__init__|requirements|lossless_caps|fetch)"
 )
-_STARTED = re.compile(r"(?:torchrun|python[\d.]*|accelerate\s+launch)\b[^\n`;|&]*?([\w./-]+\.py)\b")
+_LAUNCHER = re.compile(r"^[`$>(\"']*(?:\S{0,200}/)?(?:torchrun|python[\d.]*|accelerate)$")
+_SCRIPT = re.compile(r"^['\"`]?([\w./-]{1,300}\.py)(?![\w])")
 
 
 @dataclass
@@ -94,10 +95,22 @@ def _started(metadata: JsonDoc | None, shell: dict[str, str], readme: str | None
         texts.append(json.dumps(metadata.data, default=str).replace("\\n", "\n")[:200_000])
     found: list[str] = []
     for text in texts:
-        for script in _STARTED.findall(text.replace("\\\n", " ")[:400_000]):
-            if script not in found:
+        for line in text[:400_000].replace("\\\n", " ").split("\n"):
+            script = _started_by(line)
+            if script is not None and script not in found and len(found) < 100:
                 found.append(script)
     return found
+
+
+def _started_by(line: str) -> str | None:
+    """The first ``.py`` word after a launcher's name in a line."""
+    launched = False
+    for word in line.replace(";", " ; ").replace("|", " | ").replace("&&", " ; ").split():
+        launched = bool(_LAUNCHER.match(word)) or (launched and word not in (";", "|"))
+        script = _SCRIPT.match(word) if launched else None
+        if script is not None:
+            return script.group(1)
+    return None
 
 
 def _follow(path: str, python: dict[str, str], unpacked: Callable[[str], Unpacked]) -> Entry:

@@ -19,6 +19,7 @@ from auditor.intake.logged import source_end
 
 MIN_PREFIX = 8
 """Shortest literal beginning of a printed line that counts as its mark."""
+MAX_PRINTS = 2_000
 _PRINTS = re.compile(r"(?i)^(print|log\w*|info|write|master_print|print\w*|warn\w*|debug|echo)$")
 Facts = frozenset[tuple[str, str]]
 """(attribute, value) pairs that hold where a statement runs."""
@@ -113,12 +114,18 @@ def _facts(test: ast.expr, fed: set[str]) -> Facts:
 def _marks(scan: _Scan) -> dict[str, Facts]:
     """Literal beginning to what its being printed proves: what holds at every print that could make such a line."""
     reached = _function_facts(scan)
-    whole = [(prefix, facts | reached.get(function, frozenset())) for prefix, facts, function in scan.prints]
+    whole = [
+        (prefix, facts | reached.get(function, frozenset())) for prefix, facts, function in scan.prints[:MAX_PRINTS]
+    ]
+    alike: dict[str, list[tuple[str, Facts]]] = {}
+    for prefix, facts in whole:
+        alike.setdefault(prefix[:MIN_PREFIX], []).append((prefix, facts))
     marks: dict[str, Facts] = {}
     for prefix, facts in whole:
         if not facts or prefix in marks:
             continue
-        rivals = [other for text, other in whole if text.startswith(prefix) or prefix.startswith(text)]
+        near = alike[prefix[:MIN_PREFIX]]
+        rivals = [other for text, other in near if text.startswith(prefix) or prefix.startswith(text)]
         common = facts.intersection(*rivals)
         if common:
             marks[prefix] = common

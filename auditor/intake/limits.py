@@ -13,7 +13,7 @@ class Limits:
     """Files and folders listed [largest real folder: under 400]."""
     depth: int = 12
     """Levels of folders [6]."""
-    source_bytes: int = 4 << 20
+    source_bytes: int = 2 << 20
     """Longest source, JSON, README or script that is read [0.3 MB]."""
     log_bytes: int = 8 << 20
     """Longest log that is read; the rest is cut and said so [3 MB]."""
@@ -27,9 +27,11 @@ class Limits:
     decoded_bytes: int = 8 << 20
     """Longest result of one decoding step of a packed script [0.3 MB]."""
     decoded_total: int = 64 << 20
+    json_bytes: int = 1 << 20
+    """Longest JSON file that is parsed [80 KB]."""
     layers: int = 8
     """Decoding steps on top of each other [2]."""
-    steps: int = 20_000
+    steps: int = 400_000
     """Expressions evaluated for one packed script."""
     seconds: float = 10.0
     """Time for reading and decoding one folder; what is left then becomes a problem."""

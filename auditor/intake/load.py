@@ -129,7 +129,7 @@ class _Loader:
         return None
 
     def _json(self, path: str) -> JsonDoc | None:
-        data = self.folder.read(path, self.limits.source_bytes)
+        data = self.folder.read(path, self.limits.json_bytes)
         if data is None:
             return None
         text, problem = decode(data)

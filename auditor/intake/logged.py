@@ -12,9 +12,9 @@ from auditor.core.types import Place
 MAX_LINES = 4_000
 """Lines of a log that are searched for single tokens; dumps and configuration lines stand at its beginning."""
 _DUMP_HEAD = re.compile(r"(?i)^\W*(hyper-?parameters?|config(uration)?|settings|args|arguments|hparams)\W*$")
-_DUMP_LINE = re.compile(r"^\s+['\"]?([A-Za-z_]\w*)['\"]?\s*[:=]\s*(.*?),?\s*$")
+_DUMP_LINE = re.compile(r"^\s+['\"]?([A-Za-z_]\w*)['\"]?\s*[:=]\s*(.*)$")
 _TOKEN = re.compile(r"(?<![\w.\-/])['\"]?([A-Za-z_]\w{1,60})['\"]?\s?[:=]\s?('[^']*'|\"[^\"]*\"|[^\s,;)}\]'\"]+)")
-_HEADED = re.compile(r"^\s*([a-z_]\w{1,40}):\s*((?:[a-z_]\w*[=:][^\s=:]+[\s,]*){1,20})$")
+_HEADED = re.compile(r"^\s*([a-z_]\w{1,40}):\s*((?:[a-z_]\w{0,60}[=:][^\s=:,]+(?:[\s,]+|$)){1,20})$")
 _PROGRESS = re.compile(
     r"^\s*(?:\[?rank\d*\]?:?\s*)?(?:step|warmup_step|iter|epoch|\d+/\d+|ttt_chunk|\[?\d+[\]/])[\s:\d]"
 )
@@ -59,7 +59,7 @@ def dumps(log: LogFile) -> Iterator[tuple[str, str, int]]:
             continue
         if not inside:
             continue
-        match = _DUMP_LINE.match(line)
+        match = _DUMP_LINE.match(line.rstrip(" ,")) if len(line) < 5_000 else None
         if match is None:
             inside = not line.strip()
             continue

@@ -15,15 +15,15 @@ _NOT_LOGS = re.compile(
     r"(?i)(requirements|readme|license|notes?$|constraints|vocab|merges|pip[-_]?freeze|packages|todo)"
 )
 _EVIDENCE = re.compile(
-    r"step[: ]?\s*\d+\s*/\s*\d+|\d+/\d+ (?:train|val)_loss|train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|"
+    r"step[: ]? ?\d{1,9} ?/ ?\d{1,9}|(?<!\d)\d{1,9}/\d{1,9} (?:train|val)_loss|train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|"
     r"train_time|Total submission size|stopping_early|warmup_step|world_size[:=]|bpb[:=]\s*\d",
     re.I,
 )
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _SEED_NAME = re.compile(r"(?i)(?:seed|(?:^|[_\-.])s)[_\-=]?(\d{1,10})(?!\d)")
 _SEED_TEXT = (
-    re.compile(r"(?m)^\s*seed\s*[:=]\s*(\d{1,10})\s*$"),
-    re.compile(r"(?m)(?:^|[\s,{(\[])['\"]?seed['\"]?\s*[:=]\s*(\d{1,10})(?![\d.])"),
+    re.compile(r"(?m)^[ \t]{0,40}seed ?[:=] ?(\d{1,10})[ \t]{0,40}$"),
+    re.compile(r"(?m)(?:^|[\s,{(\[])['\"]?seed['\"]? ?[:=] ?(\d{1,10})(?![\d.])"),
     re.compile(r"(?m)\bSEED=['\"]?(\d{1,10})(?![\d.])"),
 )
 

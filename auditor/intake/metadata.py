@@ -10,7 +10,10 @@ from auditor.core.submission import JsonDoc
 
 MAX_DEPTH = 60
 """Deepest nesting of brackets that is parsed; the deepest real file has 7."""
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|#[^\n]*|,(?=\s*[}\]])|[{}\[\]]', re.S)
+MAX_PROBLEMS = 50
+_TOKEN = re.compile(
+    r'"(?:[^"\\\n]|\\.)*(?:"|(?=\n)|\\?\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)|#[^\n]*|,(?=\s*[}\]])|[{}\[\]]', re.S
+)
 
 
 def read_json(path: str, text: str, decoding: str | None = None) -> JsonDoc:
@@ -85,13 +88,14 @@ def _load(text: str, problems: list[tuple[int, str]]) -> Any:
     found: list[tuple[int, str]] = []
 
     def constant(name: str) -> float:
-        found.append((_line_of(text, name), f"{name} is not a JSON number"))
+        if len(found) < MAX_PROBLEMS:
+            found.append((_line_of(text, name), f"{name} is not a JSON number"))
         return float(name.replace("Infinity", "inf"))
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in items:
-            if key in result:
+            if key in result and len(found) < MAX_PROBLEMS:
                 found.append((_line_of(text, json.dumps(key), last=True), f"the key {key!r} stands twice"))
             result[key] = value
         return result
@@ -115,7 +119,8 @@ def _mended(text: str) -> tuple[str, list[tuple[int, str]]]:
         if token[0] in '"{}[]':
             return token
         what = "a trailing comma" if token == "," else "a comment"
-        defects.append((text.count("\n", 0, match.start()) + 1, what))
+        if len(defects) < MAX_PROBLEMS:
+            defects.append((text.count("\n", 0, match.start()) + 1, what))
         return "\n" * token.count("\n")
 
     first = _TOKEN.sub(drop, text)

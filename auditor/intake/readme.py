@@ -74,11 +74,20 @@ def settings_in_tables(text: str) -> dict[str, tuple[str, int]]:
     return {name: value for name, value in found.items() if name not in clashing}
 
 
+_PROSE = re.compile(
+    r"(?i)\b(set|setting|disabl|turn|unset|if|without|ablat|default|optional|when|instead|try|tried|can|could|vs|versus|"
+    r"rather|previous|worse|fail|sweep|test|compar|swap|replac|remov|off|would|should|use|not|no|was|old)"
+)
+
+
 def _pairs(line: str) -> list[tuple[str, str]]:
+    """Pairs of one line; of prose that may speak of another run (``set X=0 to disable``) only table rows count."""
+    prose = bool(_PROSE.search(line)) and not line.lstrip().startswith("|")
     pairs = re.findall(r"`([A-Z][A-Z0-9_]{2,60})\s*=\s*([^`\s]{1,80})`", line)
     row = re.match(r"^\s*\|\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*\|\s*`?([-+.\w/]{1,60})`?\s*\|", line)
     bullet = re.match(
         r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60})`?\s*(?:$|[(,;#])", line
     )
     bare = re.findall(r"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})=([-+.\w/]{1,60})(?![\w(])", line)
-    return [*pairs, *([row.groups()] if row else []), *([bullet.groups()] if bullet else []), *bare]
+    sure = [*([row.groups()] if row else []), *([bullet.groups()] if bullet else [])]
+    return sure if prose else [*sure, *pairs, *bare]

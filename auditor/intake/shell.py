@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 MAX_LINES = 20_000
+MAX_COMMANDS = 300
+MAX_NAMES = 2_000
 _ASSIGN = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?([-=+])([^{}]*))?\}|\$(\w+)")
 _LAUNCHERS = {"python", "python3", "torchrun", "accelerate", "uv", "nohup", "time", "exec", "poetry", "pipenv", "sudo"}
@@ -64,6 +66,8 @@ def commands(
         command = _statement(words, line, env, local, loose)
         if command is not None:
             found.append(command)
+        if len(found) >= MAX_COMMANDS or len(env) >= MAX_NAMES:
+            break
     return found, env
 
 
