@@ -26,6 +26,7 @@ from auditor.source.facts import (
     StateKind,
     Update,
 )
+from auditor.source.disjoint import disjoint_scores, mark_counted_parts
 from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
 from auditor.source.metric import analyse_metric
 from auditor.source.statements import walk_block
@@ -98,6 +99,7 @@ class Conversion:
         self.targets = self._score_targets()
         self.train_loops = self._train_loops()
         self.train_end = self._train_end()
+        mark_counted_parts(machine)
 
     def facts(self, entry: str, complete: bool, texts: dict[str, str]) -> SourceFacts:
         """All facts of the walk."""
@@ -163,10 +165,13 @@ class Conversion:
 
     def _update(self, event: Event, kind: StateKind) -> Update:
         m = self.m
+        made_in = event.data.get("made_in")
         return Update(
             id=event.id, kind=kind, site=event.site, origins=m.origins(event.labels), loops=event.loops,
             varies=m.varies(event.labels), position=self.rank[event.position], path=self._path(event), guard=event.guard,
             during_training=bool(event.loops and event.loops[0] in self.train_loops),
+            disjoint_from=disjoint_scores(m, event),
+            carried=made_in is not None and bool(m.varies(event.labels) & frozenset(event.loops) - made_in),
         )
 
     def _score(self, event: Event) -> Score:
@@ -178,6 +183,7 @@ class Conversion:
         return Score(
             id=event.id, site=event.site, loops=event.loops, varies=m.varies(event.labels), position=self.rank[event.position],
             depends_on=depends - {event.id}, lookups=looked, raw_origins=frozenset(), path=self._path(event), guard=event.guard,
+            first_turn_only=frozenset(loop for loop, turn in event.turns if turn == 0),
         )
 
     def _lookup(self, event: Event) -> Lookup:

@@ -78,13 +78,24 @@ def subscript_base(m: Machine, frame: Frame, node: ast.AST) -> Val:
 
 
 def _subscript(m: Machine, frame: Frame, node: ast.Subscript) -> Val:
-    base = evaluate(m, frame, node.value)
+    base = _part(m, frame, node, evaluate(m, frame, node.value))
     if isinstance(node.slice, ast.Slice):
         parts = [evaluate(m, frame, p) for p in (node.slice.lower, node.slice.upper, node.slice.step) if p is not None]
         key = Val(UNKNOWN, *_union_deep(m, parts))
         return _sliced(m, frame, node, base, key)
     key = evaluate(m, frame, node.slice)
     return lookups.read(m, node, base, key)
+
+
+def _part(m: Machine, frame: Frame, node: ast.Subscript, base: Val) -> Val:
+    """Mark a model's output or loss that is cut at a variable bound: the part before it or the part from it on."""
+    last = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+    if not isinstance(last, ast.Slice) or not m.of_kind(base.labels, "nll", "par") or not m.of_kind(base.labels, "acc"):
+        return base
+    bound, side = (last.lower, "tail") if last.lower is not None else (last.upper, "head")
+    if bound is None or isinstance(bound, (ast.Constant, ast.UnaryOp)):
+        return base
+    return base.with_labels(frozenset({m.label("part", side, frame.file, frame.function, ast.unparse(bound))}))
 
 
 def _sliced(m: Machine, frame: Frame, node: ast.Subscript, base: Val, key: Val) -> Val:
@@ -142,6 +153,8 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         return Val(UNKNOWN, labels, deps, (), a)
     if isinstance(op, (ast.Mod, ast.BitXor, ast.BitAnd)) and is_tokens(m, labels):
         labels = labels | {m.label("hash")}
+    if isinstance(op, (ast.Add, ast.Sub)) and m.gradients:
+        labels = _descend(m, node, left, right, labels)
     if isinstance(op, ast.Div):
         lookups.ratio(m, node, m.deep(left), m.deep(right))
     if isinstance(op, ast.Add) and any(o.kind == "list" for o in left.objs):
@@ -149,6 +162,19 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
     if isinstance(op, ast.Mult) and any(o.kind == "list" for o in left.objs):
         return Val(UNKNOWN, labels, deps, _unsized(m, left))
     return Val(UNKNOWN, labels, deps)
+
+
+def _descend(m: Machine, node: ast.AST, left: Val, right: Val, labels: frozenset[int]) -> frozenset[int]:
+    """``parameter - rate * gradient``: the new value is the updated state."""
+    sides = [bool(m.of_kind(m.deep(v), "grd")) for v in (left, right)]
+    if sides[0] == sides[1]:
+        return labels
+    from auditor.source.targets import apply_gradients
+
+    other = m.deep(left if sides[1] else right)
+    if not m.of_kind(other, "par"):
+        return labels
+    return m.without(labels, "grd") | apply_gradients(m, node, labels)
 
 
 def _unsized(m: Machine, val: Val) -> tuple[Obj, ...]:

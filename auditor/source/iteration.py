@@ -144,5 +144,6 @@ def access(m: Machine, node: ast.AST, val: Val, deps: Labels) -> Val:
         return val
     older = m.varies(val.labels)
     site = m.site(node)
-    label = m.label("acc", (site.file, site.line, site.column, m.stack()[-3:]), older | deps)
+    turns = frozenset(loop.id for loop in m.loops if loop.turn)
+    label = m.label("acc", (site.file, site.line, site.column, m.stack()[-3:]), older | deps, turns)
     return Val(val.const, m.without(val.labels, "acc") | {label}, val.deps | deps, val.objs, val.text)

@@ -14,7 +14,7 @@ from typing import Any
 from auditor.source import lookups, outputs, scores
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
-from auditor.source.facts import Origin, StateKind
+from auditor.source.facts import Origin
 from auditor.source.iteration import access, dict_values, make_tuple, peek
 from auditor.source.loops import truth_of
 from auditor.source.machine import Frame, Machine
@@ -278,11 +278,9 @@ def _grad(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -
     wanted = m.deep(args[1]) if len(args) > 1 else m.deep(kwargs.get("inputs", NOTHING))
     labels = m.deep(loss)
     cells = m.par_cells(wanted) or m.par_cells(labels)
-    upd: Labels = EMPTY
-    for cell in cells:
-        kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
-        upd = upd | m.update(node, kind, labels, cell.id)
-    return Val(UNKNOWN, (m.without(labels, "acc", "nll", "src", "par") | upd), loss.deps)
+    number = len(m.gradients)
+    m.gradients.append((labels, cells))
+    return Val(UNKNOWN, m.without(labels, "acc", "nll", "src", "par") | {m.label("grd", number)}, loss.deps)
 
 
 def _at(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:

@@ -69,6 +69,8 @@ class Event:
     stack: tuple[Site, ...]
     guard: str
     data: dict[str, Any]
+    turns: tuple[tuple[int, int], ...] = ()
+    """For each enclosing loop, 0 in its first turn and 1 in any later one."""
 
 
 class Machine:
@@ -98,6 +100,7 @@ class Machine:
         self.memo: dict[tuple[Any, ...], Any] = {}
         self.kinds_cache: dict[Labels, frozenset[str]] = {}
         self.attributes_version = 0
+        self.gradients: list[tuple[Labels, list[WeightCell]]] = []
         self.oldest_change = 1 << 62
         self.effects = 0
         self.steps = 0
@@ -154,7 +157,7 @@ class Machine:
 
     def new_cell(self, vector: bool) -> WeightCell:
         """A fresh weight cell."""
-        cell = WeightCell(len(self.cells), vector)
+        cell = WeightCell(len(self.cells), vector, made_in=self.all_loops())
         self.cells.append(cell)
         return cell
 
@@ -317,6 +320,7 @@ class Machine:
         if found is None:
             found = Event(
                 len(self.events), what, self.site(node), self.position(node), self.loop_ids(), labels, stack, self.guard(), data,
+                turns,
             )
             self.events.append(found)
             self.event_keys[key] = found
@@ -326,11 +330,13 @@ class Machine:
             self.acted()
         return found
 
-    def update(self, node: ast.AST, kind: StateKind, cause: Labels, variant: Any = None) -> Labels:
+    def update(
+        self, node: ast.AST, kind: StateKind, cause: Labels, variant: Any = None, made_in: Labels | None = None,
+    ) -> Labels:
         """Record that state was changed from data of ``cause``; returns the label to put on that state."""
         if not self.origins(cause):
             return EMPTY
-        event = self.event("update", node, cause, variant=(kind, variant), kind=kind)
+        event = self.event("update", node, cause, variant=(kind, variant), kind=kind, made_in=made_in)
         return frozenset({self.label("upd", event.id)})
 
     def source(self, node: ast.AST, origin: Origin, what: str) -> Labels:

@@ -156,9 +156,9 @@ def _step(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwarg
             optimizers.append(obj)
     if not optimizers:
         return generic(m, [owner, *args], kwargs) if not m.of_kind(owner.labels, "par") else NONE
+    for closure in [a for a in args if any(o.kind in ("function", "method") for o in a.objs)]:
+        call_value(m, frame, node, closure, [], {})
     for obj in optimizers:
-        if "step" in obj.name:
-            continue
         step_cells(m, node, obj.labels)
     return NONE
 
@@ -170,7 +170,7 @@ def step_cells(m: Machine, node: ast.AST, labels: Labels) -> None:
         if not cell.grads:
             continue
         kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
-        upd = m.update(node, kind, cell.grads, cell.id)
+        upd = m.update(node, kind, cell.grads, cell.id, made_in=cell.made_in)
         cell.labels = cell.labels | upd | frozenset(m.of_kind(cell.grads, "upd", "look"))
         if not m.uncertain:
             cell.grads = EMPTY

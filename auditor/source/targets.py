@@ -188,7 +188,9 @@ def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
     for obj in target.objs:
         if obj.weights is not None and obj.kind == "cell":
             cells.append(obj.weights.root())
+    taken = apply_gradients(m, node, added)
     for cell in cells:
+        cell.labels = cell.labels | taken
         own = m.without(added, "par", "acc")
         fresh = m.without(own, "upd") - cell.labels
         upd = EMPTY
@@ -200,6 +202,17 @@ def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
                 upd = calibration(m, own)
         cell.labels = cell.labels | upd | frozenset(m.of_kind(own, "upd", "stat"))
         m.acted()
+
+
+def apply_gradients(m: Machine, node: ast.AST, labels: Labels) -> Labels:
+    """Explicit gradients among ``labels`` are applied to what they are gradients of: the updates' labels."""
+    upd: Labels = EMPTY
+    for n in m.of_kind(labels, "grd"):
+        cause, cells = m.gradients[m.labels[n].key[0]]
+        for cell in cells:
+            kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
+            upd = upd | m.update(node, kind, cause, cell.id, made_in=cell.made_in)
+    return upd
 
 
 def is_parameter(m: Machine, labels: Labels) -> bool:

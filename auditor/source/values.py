@@ -71,6 +71,8 @@ class WeightCell:
     grads: Labels = EMPTY
     parent: WeightCell | None = None
     owners: list[Obj] = field(default_factory=list)
+    made_in: Labels = EMPTY
+    """Loops in which it was made: it does not outlive their turns."""
 
     def root(self) -> WeightCell:
         """The cell that this one was merged into."""
