@@ -15,7 +15,8 @@ _NOT_LOGS = re.compile(
     r"(?i)(requirements|readme|license|notes?$|constraints|vocab|merges|pip[-_]?freeze|packages|todo)"
 )
 _EVIDENCE = re.compile(
-    r"step[: ]? ?\d{1,9} ?/ ?\d{1,9}|(?<!\d)\d{1,9}/\d{1,9} (?:train|val)_loss|train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|"
+    r"step[: ]? ?\d{1,9} ?/ ?\d{1,9}|(?<!\d)\d{1,9}/\d{1,9} (?:train|val)_loss|"
+    r"train_loss[:=]|val_bpb[:=]|val_loss[:=]|model_params|"
     r"train_time|Total submission size|stopping_early|warmup_step|world_size[:=]|bpb[:=]\s*\d",
     re.I,
 )

@@ -89,5 +89,5 @@ def _pairs(line: str) -> list[tuple[str, str]]:
         r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60})`?\s*(?:$|[(,;#])", line
     )
     bare = re.findall(r"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})=([-+.\w/]{1,60})(?![\w(])", line)
-    sure = [*([row.groups()] if row else []), *([bullet.groups()] if bullet else [])]
+    sure = [(m.group(1), m.group(2)) for m in (row, bullet) if m is not None]
     return sure if prose else [*sure, *pairs, *bare]
