@@ -48,7 +48,7 @@ def blocks(text: str) -> list[Block]:
 def _inline(line: str, number: int, heading: str) -> list[Block]:
     """Code spans of a line that hold a launch or assignments, and lines indented as code."""
     spans = re.findall(r"`([^`]{8,2000})`", line)
-    made = [s for s in spans if re.search(r"\b(torchrun|python3?)\b.*\.py|^(?:[A-Z][A-Z0-9_]*=\S+\s*)+$", s)]
+    made = [s for s in spans if re.search(r"\b(torchrun|python3?)\b.*\.py|^(?:[A-Z][A-Z0-9_]*=\S+\s*){3,}$", s)]
     if not spans and re.match(r"^(?: {4}|\t)\s*(?:[A-Z_0-9]+=\S+\s+)*(?:torchrun|python3?|export)\b", line):
         made = [line.strip()]
     return [Block(s, number, "inline", heading, line) for s in made]

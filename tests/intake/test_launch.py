@@ -227,3 +227,8 @@ def test_logged_values_as_variables(kind: str, value: str, expected: str | None)
 def test_hostile_readmes_do_not_hang(make: Make, tmp_path: Path) -> None:
     readme = "```\n" + "A=" + "\\\n" * 30_000 + "'" * 30_000 + "\n" + "`" * 30_000 + "|" * 30_000 + "${" * 20_000
     assert _env(_launch(make, {"README.md": readme})) == {}
+
+
+def test_prose_about_another_run_sets_nothing(make: Make) -> None:
+    readme = "## Run\nSet `TTT_ENABLED=0` to disable it; TTT_LR=9 was worse.\n- without it: `TTT_EPOCHS=1`\n"
+    assert _env(_launch(make, {"README.md": readme})) == {}
