@@ -157,13 +157,13 @@ def numbered_source(path: Path, name: str, options: Options) -> str:
 
 def _run_witnesses(submission: Submission, options: Options, state: _State) -> None:
     """Gather the facts of each witness asked for; source gets the lines that logs prove to have run."""
+    if Witness.RECORD in options.witnesses:
+        _run_witness(Witness.RECORD, lambda: _record_facts(submission), options, state)
     if Witness.SOURCE in options.witnesses and submission.entry is None:
         state.facts[Witness.SOURCE] = Failure(NO_SCRIPT, "")
         state.notes.append(f"The source witness did not run: {NO_SCRIPT}.")
     elif Witness.SOURCE in options.witnesses:
         _run_witness(Witness.SOURCE, lambda: _source_facts(submission, options, state), options, state)
-    if Witness.RECORD in options.witnesses:
-        _run_witness(Witness.RECORD, lambda: _record_facts(submission), options, state)
 
 
 def _run_witness(witness: Witness, step: Callable[[], Any], options: Options, state: _State) -> None:
@@ -183,7 +183,18 @@ def _run_witness(witness: Witness, step: Callable[[], Any], options: Options, st
 def _source_facts(submission: Submission, options: Options, state: _State) -> Any:
     from auditor.source import analyse
 
-    return analyse(submission, executed=_executed(submission, options, state))
+    record = state.facts.get(Witness.RECORD)
+    if record is None or isinstance(record, Failure):
+        return analyse(submission, executed=_executed(submission, options, state))
+    facts = record.value
+    return analyse(submission, executed=facts.templates.executed, headline=_headline_lines(submission, facts))
+
+
+def _headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:
+    """The log lines that state the score that the submission claims."""
+    logs = {log.path: log.lines for log in submission.logs}
+    places = [at for _, at in facts.metric.logged_as if at.log in logs and at.line is not None]
+    return tuple(logs[at.log][at.line - 1] for at in places if at.line <= len(logs[at.log]))
 
 
 def _executed(submission: Submission, options: Options, state: _State) -> Mapping[str, frozenset[int]]:

@@ -1,8 +1,8 @@
 """What the order rules share: which scores count, how an update stands to them, and how sure that is.
 
-A score counts when a printed number is made of it. Labelled diagnostics decide nothing. A training loss (computed
-with gradients on and never printed as a score) is no score. What counts as *headline* among several printed scores
-is decided by the engine, not here.
+A score counts when a printed number is made of it. Where the claimed score was found in the logs, and the print call
+that wrote it is known, only the scores behind that call count. Labelled diagnostics decide nothing. A training loss
+(computed with gradients on and never printed as a score) is no score.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ def standing(facts: SourceFacts, score: Score) -> Standing:
     said = [r.text for r in facts.reports if score.id in r.scores]
     minimised = score.with_grad or _is_minimised(facts, score)
     texts = [text for text in said if _SCORE_TEXT.search(text) or not (minimised or _LOSS_TEXT.search(text))]
+    if facts.headline is not None and score.id in facts.headline:
+        return Standing.REPORTED
+    if texts and facts.headline is not None:
+        return Standing.DIAGNOSTIC
     if texts:
         return Standing.DIAGNOSTIC if all(_DIAGNOSTIC.search(text) for text in texts) else Standing.REPORTED
     if said or minimised or _counts_elsewhere(facts, score):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -35,10 +36,13 @@ from auditor.source.values import Val
 _NOTHING_RAN: Mapping[str, frozenset[int]] = MappingProxyType({})
 
 
-def analyse(submission: Submission, *, executed: Mapping[str, frozenset[int]] = _NOTHING_RAN) -> SourceFacts:
+def analyse(
+    submission: Submission, *, executed: Mapping[str, frozenset[int]] = _NOTHING_RAN, headline: Sequence[str] = (),
+) -> SourceFacts:
     """Follow the data through the submission's script.
 
-    ``executed`` maps files to lines of print calls that the log proves to have run. Raises ``ValueError`` when the
+    ``executed`` maps files to lines of print calls that the log proves to have run; ``headline`` are the log lines that
+    state the claimed score. Raises ``ValueError`` when the
     submission has no entry script; a script that does not parse gives facts that are not complete.
     """
     entry = submission.entry
@@ -55,7 +59,20 @@ def analyse(submission: Submission, *, executed: Mapping[str, frozenset[int]] = 
     complete = _run(machine, entry, parsed.tree)
     facts = Conversion(machine).facts(entry.path, complete, texts)
     trees = {entry.path: parsed.tree} | dict(machine.module_sources.values())
-    return replace(facts, metric=analyse_metric(submission, trees))
+    return replace(facts, metric=analyse_metric(submission, trees), headline=headline_scores(facts.reports, headline))
+
+
+def headline_scores(reports: Sequence[Report], lines: Sequence[str]) -> frozenset[int] | None:
+    """Scores of the reports whose text (with holes for figures) is that of a headline line; None without any."""
+    found: frozenset[int] = frozenset()
+    for report in reports:
+        words = report.text.strip()
+        if len(words.replace("{}", "").strip()) < 4:
+            continue
+        pattern = re.compile(".*".join(re.escape(part) for part in words.split("{}")))
+        if any(pattern.search(line) for line in lines):
+            found = found | report.scores
+    return found or None
 
 
 def _modules(m: Machine, files: tuple[SourceFile, ...]) -> dict[str, tuple[str, ast.Module]]:

@@ -238,6 +238,8 @@ class SourceFacts:
     """Sentences: what could not be followed, and where."""
     texts: dict[str, str] = field(default_factory=dict)
     """Decoded text by file."""
+    headline: frozenset[int] | None = None
+    """Scores behind the number that the submission claims; None when no report could be matched to it."""
     metric: MetricFacts = field(default_factory=MetricFacts)
     """Byte counting, causality, gates in native code: see ``auditor.source.metric``."""
 

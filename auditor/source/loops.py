@@ -67,8 +67,9 @@ def _turns(
     ends: list[dict[str, Val]] = []
     flow = "NEXT"
     try:
-        for number in (0, 1):
-            state.turn = number
+        for number in (0, 1, 2):
+            state.turn = min(number, 1)
+            updated = len(m.update_places)
             before = {n: frame.env[n] for n in carried if n in frame.env}
             _mark_carried(m, frame, before, state)
             effects = m.effects
@@ -83,7 +84,9 @@ def _turns(
                 break
             if turns == 1 or (number == 0 and m.effects == effects and not _changed(frame, before)):
                 break
-            if number == 0:
+            if number and len(m.update_places) == updated:
+                break  # what first changes state in a later turn is followed into one more
+            if number < 2:
                 frame.env.update({n: join(v, frame.env[n]) for n, v in before.items() if n in frame.env})
     finally:
         m.loops.pop()

@@ -100,6 +100,7 @@ class Machine:
         self.memo: dict[tuple[Any, ...], Any] = {}
         self.kinds_cache: dict[Labels, frozenset[str]] = {}
         self.attributes_version = 0
+        self.update_places: set[Position] = set()
         self.gradients: list[tuple[Labels, list[WeightCell]]] = []
         self.oldest_change = 1 << 62
         self.effects = 0
@@ -336,6 +337,7 @@ class Machine:
         """Record that state was changed from data of ``cause``; returns the label to put on that state."""
         if not self.origins(cause):
             return EMPTY
+        self.update_places.add(self.position(node))
         event = self.event("update", node, cause, variant=(kind, variant), kind=kind, made_in=made_in)
         return frozenset({self.label("upd", event.id)})
 
