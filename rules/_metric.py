@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auditor.core.types import Confidence, Finding, PathStep, Place
+from auditor.record.facts import RecordFacts
 
 HEAD = '''\
 import math
@@ -38,6 +39,23 @@ def at(file: str, line: int) -> Place:
     return Place(file=file, line=line)
 
 
-def source_finding(confidence: Confidence, message: str, file: str, line: int, path: tuple[PathStep, ...] = ()) -> Finding:
+def source_finding(
+    confidence: Confidence, message: str, file: str, line: int, path: tuple[PathStep, ...] = (),
+) -> Finding:
     """One finding in source."""
     return Finding(confidence, message, at(file, line), path)
+
+
+CANONICAL_BYTES = 151_074_309
+"""Bytes of the official validation text (cocohearts on #2138); other counts of it differ by 0.005 %."""
+
+
+def is_caseops(facts: RecordFacts) -> bool:
+    """Whether the judged runs are on text with case operators: by a setting, a data path or the number of tokens."""
+    for run in facts.judged():
+        setting = run.settings.get("caseops_enabled")
+        named = any("caseops" in path.lower() for path, _ in run.train_paths)
+        tokens = any(47_840_000 < t.value < 47_860_000 or t.value == 9_662_464 for t in run.val_tokens)
+        if named or tokens or (setting is not None and setting[0].strip() in {"True", "1"}):
+            return True
+    return False

@@ -6,10 +6,12 @@ import re
 
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Confidence, Finding, Kind, Ruling
+from auditor.core.types import Confidence, Finding, Kind, Place, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import SourceFacts
+from auditor.source.metric_facts import Reach
 from rules._examples import scored, script
+from rules._examples_native import NATIVE_GATE, NATIVE_PREFIX, native
 from rules._examples_tables import GATED_HINTS, GATED_VECTOR, HINT_INLINE, PREFIX_GATED
 from rules._lookups import lookup_findings
 from rules._order import conclude
@@ -33,7 +35,8 @@ class NgramTargetGated(Rule):
     zero.
 
     Known limits:
-    Gates inside C, C++ or Triton side files are seen only through the counts that the log states.
+    C and C++ are read loosely: a gate found there alone needs review, the log's counts of passed hints decide. Triton
+    kernels are not read.
 
     Authority:
     cocohearts on #2041 and #2118 (2 May): such gates "depend on current target-token class" [M*]; merged #1514 sets
@@ -51,9 +54,19 @@ class NgramTargetGated(Rule):
         looks = [look for look in facts.lookups if look.target_in_key and look.why == "gate"]
         message = "a property of the scored token decides here what its prediction becomes"
         return conclude(
-            facts, lookup_findings(facts, looks, message), "a hint is gated by a property of the scored token",
-            "no property of the scored token gates its prediction",
+            facts, lookup_findings(facts, looks, message) + self._native(facts),
+            "a hint is gated by a property of the scored token", "no property of the scored token gates its prediction",
         )
+
+    @staticmethod
+    def _native(facts: SourceFacts) -> list[Finding]:
+        """Gates in C or C++ text that no setting switches off; whether hints passed them is for the log to say."""
+        return [
+            Finding(
+                Confidence.MEDIUM, f"{gate.what} ({gate.function}; {gate.why})", Place(file=gate.file, line=gate.line),
+                gate.path)
+            for gate in facts.metric.gates if gate.reach is not Reach.OFF
+        ]
 
     def check_record(self, submission: Submission, facts: RecordFacts) -> Ruled:
         """Found: the log counts hints that a within-word, word-start or agreement gate let through."""
@@ -75,11 +88,15 @@ class NgramTargetGated(Rule):
         Example("hint by context", {"train_gpt.py": script(
             HINT_INLINE, after=scored("eval_tilted(args, model, val_tokens, byte_lut)"))}),
         Example("gated by the previous token", {"train_gpt.py": script(PREFIX_GATED, after=_EVAL)}),
+        Example("C: gated by the token before", {"train_gpt.py": script(native()), "hints.c": NATIVE_PREFIX}),
+        Example("C: gate of no weight", {"train_gpt.py": script(native("0.0")), "hints.c": NATIVE_GATE}),
         Example("closed gates in the log", {"train_gpt.py": script(), "train_seed42.log": _LOG.format(0, 0)}),
     ]
     INVALID = [
         Example("if on the target's class", {"train_gpt.py": script(GATED_HINTS, after=_EVAL)}),
         Example("weights by the targets' classes", {"train_gpt.py": script(GATED_VECTOR, after=_EVAL)}),
+        Example("C: gated by the token itself", {"train_gpt.py": script(native()), "hints.c": NATIVE_GATE},
+                expect=("hints.c:8",)),
         Example("open gates in the log", {"train_gpt.py": script(), "train_seed42.log": _LOG.format(981, 0)},
                 expect=("train_seed42.log:1",)),
     ]

@@ -54,7 +54,8 @@ class ScoreScaling(Rule):
             source_finding(Confidence.MEDIUM, f"the loss is multiplied by {s.factor:g}: {s.text}", s.file, s.line)
             for s in facts.metric.scaled
         ] + [
-            source_finding(Confidence.MEDIUM, f"bits per byte with {f.value:.4g} bytes per token assumed: {f.text}", f.file, f.line)
+            source_finding(
+                Confidence.MEDIUM, f"{f.value:.4g} bytes per token are assumed, not counted: {f.text}", f.file, f.line)
             for f in facts.metric.fixed
         ]
         if found:

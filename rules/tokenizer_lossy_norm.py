@@ -8,9 +8,16 @@ from auditor.core.types import Confidence, Kind, Ruling
 from auditor.source.facts import SourceFacts
 from rules._metric import HEAD, source_finding
 
-_PREP = '''
-import prep
-'''
+_SP = "sp = spm.SentencePieceProcessor()\n"
+_TRAINER = "spm.SentencePieceTrainer.train(input='a', normalization_rule_name='nmt_nfkc_cf')"
+_HELPER = '''
+import unicodedata
+def clean(t):
+    return unicodedata.normalize("NFKC", t)
+def run(sp, docs):
+    for doc in docs:
+        text = clean(doc)
+        yield sp.encode_as_ids(text)'''
 _M = "  # [tokenizer-lossy-norm]"
 
 
@@ -50,18 +57,17 @@ class TokenizerLossyNorm(Rule):
         return Ruled.clear("no folding of the text was seen in the folder's code")
 
     VALID = [
-        Example("no folding", {"train_gpt.py": HEAD + "sp = spm.SentencePieceProcessor()\nids = sp.encode(open('a').read())\n"}),
+        Example("no folding", {"train_gpt.py": HEAD + _SP + "ids = sp.encode(open('a').read())\n"}),
         Example("lower-casing of a flag", {
             "train_gpt.py": HEAD + "mode = os.environ.get('MODE', 'A').lower()\nraw = mode.encode('utf-8')\n"}),
     ]
     INVALID = [
         Example("casefold before encode", {
-            "train_gpt.py": HEAD + "sp = spm.SentencePieceProcessor()\nids = sp.encode(open('a').read().casefold())" + _M + "\n"}),
+            "train_gpt.py": HEAD + _SP + "ids = sp.encode(open('a').read().casefold())" + _M + "\n"}),
         Example("helper that folds", {
-            "train_gpt.py": HEAD + "import unicodedata\ndef clean(t):\n    return unicodedata.normalize('NFKC', t)\n"
-            "def run(sp, docs):\n    for doc in docs:\n        text = clean(doc)\n        yield sp.encode_as_ids(text)" + _M + "\n"}),
+            "train_gpt.py": HEAD + _HELPER + _M + "\n"}),
         Example("named after it", {
             "train_gpt.py": HEAD + "path = './data/datasets/fineweb_sp8192_casefold_v2'" + _M + "\n"}),
         Example("trainer rule", {
-            "train_gpt.py": HEAD + "spm.SentencePieceTrainer.train(input='a', normalization_rule_name='nmt_nfkc_cf')" + _M + "\n"}),
+            "train_gpt.py": HEAD + _TRAINER + _M + "\n"}),
     ]

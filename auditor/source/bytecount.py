@@ -11,6 +11,7 @@ import ast
 
 from auditor.core.types import PathStep
 from auditor.source import toyexec
+from auditor.source import toyvalues as toy
 from auditor.source.labelflow import Function, Index, Label, LabelFlow
 from auditor.source.metric_facts import ByteTable, FixedBytes, SpaceAdded
 
@@ -52,7 +53,7 @@ def _walk_builder(index: Index, function: Function, flow: LabelFlow, first: int)
     outcome = walker.run(body)
     found: list[ByteTable] = []
     spaces: list[str | int] = []
-    bounds: list[tuple[str | int, toyexec.Table]] = []
+    bounds: list[tuple[str | int, toy.Table]] = []
     places: list[tuple[str | int, int]] = []
     for place, table in _tables(outcome):
         role = _role(table)
@@ -69,7 +70,7 @@ def _walk_builder(index: Index, function: Function, flow: LabelFlow, first: int)
         for _, seed in places or [("", -1)]:
             _seed(flow, function, place, Label(SPACE, seed))
     if bounds:
-        unused = bool(bounds[0][1].get(toyexec.UNUSED_ID))
+        unused = bool(bounds[0][1].get(toy.UNUSED_ID))
         found = [_with_boundary(table, unused) for table in found]
     return found, outcome.complete
 
@@ -88,22 +89,22 @@ def _relevant(body: list[ast.stmt]) -> list[ast.stmt]:
     return kept
 
 
-def _tables(outcome: toyexec.Outcome) -> list[tuple[str | int, toyexec.Table]]:
-    found: list[tuple[str | int, toyexec.Table]] = [
-        (name, value) for name, value in outcome.names.items() if isinstance(value, toyexec.Table)
+def _tables(outcome: toyexec.Outcome) -> list[tuple[str | int, toy.Table]]:
+    found: list[tuple[str | int, toy.Table]] = [
+        (name, value) for name, value in outcome.names.items() if isinstance(value, toy.Table)
     ]
     named = {id(table) for _, table in found}
     parts = outcome.returned if isinstance(outcome.returned, tuple) else (outcome.returned,)
     for position, part in enumerate(parts):
-        if isinstance(part, toyexec.Table) and id(part) not in named:
+        if isinstance(part, toy.Table) and id(part) not in named:
             found.append((position if isinstance(outcome.returned, tuple) else -1, part))
     return found
 
 
-def _role(table: toyexec.Table) -> str | None:
-    plain, spaced, accent = (table.get(i) for i in (toyexec.PLAIN_ID, toyexec.SPACED_ID, toyexec.ACCENT_ID))
-    if table.number(toyexec.PLAIN_ID) == 3 and table.number(toyexec.ACCENT_ID) in {1, 2}:
-        return BYTES if table.number(toyexec.SPACED_ID) is not None else None
+def _role(table: toy.Table) -> str | None:
+    plain, spaced, accent = (table.get(i) for i in (toy.PLAIN_ID, toy.SPACED_ID, toy.ACCENT_ID))
+    if table.number(toy.PLAIN_ID) == 3 and table.number(toy.ACCENT_ID) in {1, 2}:
+        return BYTES if table.number(toy.SPACED_ID) is not None else None
     if (
         isinstance(plain, str)
         or isinstance(spaced, str)
@@ -112,11 +113,11 @@ def _role(table: toyexec.Table) -> str | None:
         return None
     if spaced and not plain and not accent:
         return SPACE
-    control = table.get(toyexec.CONTROL_ID)
+    control = table.get(toy.CONTROL_ID)
     return BOUNDARY if isinstance(control, bool | int) and control and not plain and not spaced else None
 
 
-def _byte_table(function: Function, place: str | int, table: toyexec.Table) -> ByteTable:
+def _byte_table(function: Function, place: str | int, table: toy.Table) -> ByteTable:
     line = next((n.lineno for n in function.nodes if isinstance(n, ast.Call) and _asks_tokenizer(n)), 1)
     name = place.lstrip(".") if isinstance(place, str) else ""
     for node in function.nodes:
@@ -127,10 +128,10 @@ def _byte_table(function: Function, place: str | int, table: toyexec.Table) -> B
         line,
         function.qualname,
         name,
-        table.number(toyexec.PLAIN_ID),
-        table.number(toyexec.SPACED_ID),
-        table.number(toyexec.BYTE_ID),
-        table.number(toyexec.ACCENT_ID),
+        table.number(toy.PLAIN_ID),
+        table.number(toy.SPACED_ID),
+        table.number(toy.BYTE_ID),
+        table.number(toy.ACCENT_ID),
     )
 
 

@@ -45,7 +45,7 @@ def byte_tables(name: str, data: bytes) -> list[ShippedByteTable]:
         return []
 
 
-def _table(name: str, key: str, values: np.ndarray) -> ShippedByteTable | None:  # type: ignore[type-arg]
+def _table(name: str, key: str, values: np.ndarray) -> ShippedByteTable | None:
     if values.ndim != 1 or values.dtype.kind not in "iu" or not 64 <= len(values) <= 1 << 20:
         return None
     counts = [int(v) for v in values]

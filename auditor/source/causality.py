@@ -59,7 +59,7 @@ def _roots(index: Index) -> list[tuple[str, Function]]:
 
 
 def _denoises(index: Index) -> bool:
-    """Whether token ids are replaced at random places (masked diffusion): then attention in both directions may be meant.
+    """Whether token ids are replaced at random places (masked diffusion): attention in both directions may be meant.
 
     Seen by ``where(random < p, MASK, ids)`` or ``ids[random < p] = MASK``, through one local name.
     """

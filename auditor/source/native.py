@@ -82,9 +82,10 @@ def native_texts(submission: Submission, index: Index) -> list[tuple[str, str, i
     ]
     for file, tree in index.trees.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 200:
-                if "\n" in node.value and _LOOKS_LIKE_C.search(node.value):
-                    out.append((file, node.value, node.lineno - 1))
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and len(text) > 200 and "\n" in text and _LOOKS_LIKE_C.search(text):
+                assert isinstance(node, ast.Constant)
+                out.append((file, text, node.lineno - 1))
     return out
 
 
@@ -279,10 +280,11 @@ def _scalars(flow: LabelFlow, function: Function, node: ast.AST) -> list[tuple[a
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         pairs = ((node.left, node.right), (node.right, node.left))
         return [(b, False) for a, b in pairs if gated(a) and not gated(b) and _scalar(b)]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in flow.index.by_name:
-        if len(node.args) <= 3 and any(gated(a) for a in node.args):
-            return [(a, False) for a in node.args if not gated(a) and _scalar(a)]
-    return []
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in flow.index.by_name):
+        return []
+    if len(node.args) > 3 or not any(gated(a) for a in node.args):
+        return []
+    return [(a, False) for a in node.args if not gated(a) and _scalar(a)]
 
 
 def _unwrapped(node: ast.expr) -> ast.expr:

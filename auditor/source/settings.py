@@ -222,7 +222,7 @@ class Settings:
                         self._bind(target, node.value, function)
                 elif isinstance(node, ast.AnnAssign) and node.value is not None:
                     self._bind(node.target, node.value, function)
-                elif isinstance(node, ast.AugAssign) or isinstance(node, ast.For | ast.comprehension):
+                elif isinstance(node, ast.AugAssign | ast.For | ast.comprehension):
                     self._bind(node.target, ast.Tuple([], ast.Load()), function)
                 elif isinstance(node, ast.Call):
                     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -109,10 +109,10 @@ def analyse_scaling(index: Index, settings: Settings) -> tuple[ScaledLoss, ...]:
     seeded = False
     for function in index.functions:
         for node in function.nodes:
-            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-                if any(isinstance(c, ast.Call) and _is_loss(c) for c in ast.walk(node.value)):
-                    flow.seed(function, node.targets[0].id, Label(_LOSS, 0))
-                    seeded = True
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and _takes_loss(node.value):
+                flow.seed(function, target.id, Label(_LOSS, 0))
+                seeded = True
     if not seeded:
         return ()
     flow.propagate()
@@ -123,11 +123,14 @@ def analyse_scaling(index: Index, settings: Settings) -> tuple[ScaledLoss, ...]:
         for node, factor_node in _products(flow, function):
             worth = settings.worth(factor_node, function)
             value = worth.value
-            if worth.known and isinstance(value, int | float) and not isinstance(value, bool):
-                if 0.9 <= value <= 1.1 and value != 1:
-                    text = ast.unparse(node)[:100]
-                    found.append(ScaledLoss(function.file, node.lineno, text, float(value)))
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if worth.known and number and 0.9 <= value <= 1.1 and value != 1:
+                found.append(ScaledLoss(function.file, node.lineno, ast.unparse(node)[:100], float(value)))
     return tuple({(f.file, f.line): f for f in found}.values())
+
+
+def _takes_loss(node: ast.expr) -> bool:
+    return any(isinstance(c, ast.Call) and _is_loss(c) for c in ast.walk(node))
 
 
 def _is_loss(node: ast.Call) -> bool:
@@ -136,7 +139,7 @@ def _is_loss(node: ast.Call) -> bool:
 
 
 def _reports_bits(function: Function) -> bool:
-    """Whether the function adds losses up for a score: it divides by a token or byte count and takes no gradient of it."""
+    """Whether the function adds losses up for a score: it takes no gradient."""
     words = {n.id for n in function.nodes if isinstance(n, ast.Name)} | {
         n.attr for n in function.nodes if isinstance(n, ast.Attribute)
     }
@@ -150,8 +153,9 @@ def _products(flow: LabelFlow, function: Function) -> Iterator[tuple[ast.stmt | 
                 plain = isinstance(factor, ast.Name | ast.Attribute | ast.Constant)
                 if plain and _has(flow, loss, function) and not _has(flow, factor, function):
                     yield node, factor
-        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult) and _has(flow, node.target, function):
-            if isinstance(node.value, ast.Name | ast.Attribute | ast.Constant):
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
+            plain = isinstance(node.value, ast.Name | ast.Attribute | ast.Constant)
+            if plain and _has(flow, node.target, function):
                 yield node, node.value
 
 
@@ -214,13 +218,14 @@ def _indexes_side(flow: LabelFlow, node: ast.expr, function: Function) -> bool:
 def enclosing_test(function: Function, node: ast.AST) -> ast.expr | None:
     """The innermost ``if`` test whose body (not whose else) holds ``node``."""
     line = getattr(node, "lineno", 0)
-    best: ast.If | None = None
-    for other in function.nodes:
-        if isinstance(other, ast.If) and other.body[0].lineno <= line <= (other.body[-1].end_lineno or 0):
-            if any(child is node for statement in other.body for child in ast.walk(statement)):
-                if best is None or other.lineno >= best.lineno:
-                    best = other
-    return best.test if best is not None else None
+    holding = [
+        other
+        for other in function.nodes
+        if isinstance(other, ast.If)
+        and other.body[0].lineno <= line <= (other.body[-1].end_lineno or 0)
+        and any(child is node for statement in other.body for child in ast.walk(statement))
+    ]
+    return max(holding, key=lambda other: other.lineno).test if holding else None
 
 
 def reach_of(test: ast.expr | None, function: Function, settings: Settings) -> tuple[Reach, str]:

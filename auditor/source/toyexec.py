@@ -15,37 +15,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.source.toyvalues import (
+    MAX_TEXT,
+    OPAQUE,
+    TEXT_METHODS,
+    Opaque,
+    Table,
+    array_call,
+    as_table,
+    builtin,
+    items_of,
+    text_method,
+    tokenizer_answer,
+)
 
-class _Opaque:
-    """A value that is not known."""
-
-    def __repr__(self) -> str:
-        return "OPAQUE"
-
-
-OPAQUE = _Opaque()
-
-SPACE = "\u2581"
-PIECES = ("<unk>", "<s>", "</s>", "<0x41>", SPACE, SPACE + "abc", "abc", "\u00e9", SPACE + "\u00e9", "<unused0>")
-UNKNOWN_ID, CONTROL_ID, BYTE_ID, LONE_SPACE_ID, SPACED_ID, PLAIN_ID, ACCENT_ID, UNUSED_ID = 0, 1, 3, 4, 5, 6, 7, 9
 _MAX_STEPS = 30_000
 _MAX_DEPTH = 5
-_MAX_TEXT = 4_000
-
-TOKENIZER_CALLS = frozenset(
-    {
-        "id_to_piece",
-        "IdToPiece",
-        "is_byte",
-        "IsByte",
-        "is_control",
-        "IsControl",
-        "is_unknown",
-        "IsUnknown",
-        "is_unused",
-        "IsUnused",
-    }
-)
 _PASS_METHODS = frozenset(
     {
         "to",
@@ -71,52 +56,6 @@ _PASS_METHODS = frozenset(
         "ravel",
     }
 )
-_PASS_CALLS = frozenset(
-    {
-        "tensor",
-        "as_tensor",
-        "from_numpy",
-        "asarray",
-        "array",
-        "ascontiguousarray",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "float32",
-        "float64",
-        "bool_",
-        "list",
-        "tuple",
-        "frombuffer",
-        "fromiter",
-    }
-)
-_TEXT_METHODS = frozenset(
-    {
-        "startswith",
-        "endswith",
-        "encode",
-        "decode",
-        "replace",
-        "lstrip",
-        "rstrip",
-        "strip",
-        "lower",
-        "upper",
-        "casefold",
-        "isspace",
-        "removeprefix",
-        "removesuffix",
-        "isascii",
-        "isalpha",
-        "count",
-        "find",
-        "isalnum",
-        "isdigit",
-    }
-)
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -139,25 +78,6 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
 }
-
-
-class Table:
-    """An array indexed by token id: what was written, else ``default``."""
-
-    def __init__(self, default: Any, cells: dict[int, Any] | None = None) -> None:
-        self.default = default
-        self.cells: dict[int, Any] = dict(cells or {})
-
-    def get(self, index: int) -> Any:
-        """The value at ``index``."""
-        return self.cells.get(index, self.default)
-
-    def number(self, index: int) -> int | None:
-        """The value at ``index`` when it is a number (the length of a bytes value), else None."""
-        value = self.get(index)
-        if isinstance(value, bytes):
-            return len(value)
-        return int(value) if isinstance(value, int | float) else None
 
 
 class _Budget(Exception):
@@ -225,10 +145,11 @@ class Walker:
                 value = self._value(node.value, env)
                 for target in node.targets:
                     self._store(target, value, env)
-            case ast.AnnAssign(value=ast.expr()):
-                self._store(node.target, self._value(node.value, env), env)
+            case ast.AnnAssign():
+                if node.value is not None:
+                    self._store(node.target, self._value(node.value, env), env)
             case ast.AugAssign():
-                value = self._binary(node.op, self._value(_as_load(node.target), env), self._value(node.value, env))
+                value = self._binary(node.op, self._value(node.target, env), self._value(node.value, env))
                 self._store(node.target, value, env)
             case ast.If():
                 self._if(node, env)
@@ -261,7 +182,7 @@ class Walker:
             self._block(node.body if test else node.orelse, env)
 
     def _for(self, node: ast.For, env: dict[str, Any]) -> None:
-        items = _items(self._value(node.iter, env))
+        items = items_of(self._value(node.iter, env))
         if items is None:
             self._forget(node, env)
             return
@@ -304,7 +225,7 @@ class Walker:
         index = self._value(target.slice, env)
         name = _key(target.value)
         table = env.get(name, OPAQUE) if name else self._value(target.value, env)
-        if isinstance(table, _Opaque) and name and isinstance(index, int):
+        if isinstance(table, Opaque) and name and isinstance(index, int):
             table = env[name] = Table(OPAQUE)
         if isinstance(table, Table):
             if isinstance(index, int):
@@ -329,7 +250,7 @@ class Walker:
             case ast.Tuple():
                 return tuple(self._value(e, env) for e in node.elts)
             case ast.List():
-                return _as_table([self._value(e, env) for e in node.elts])
+                return as_table([self._value(e, env) for e in node.elts])
             case ast.Dict():
                 return {}
             case ast.Subscript():
@@ -360,7 +281,7 @@ class Walker:
         if len(node.generators) != 1:
             return OPAQUE
         generator = node.generators[0]
-        items = _items(self._value(generator.iter, env))
+        items = items_of(self._value(generator.iter, env))
         if items is None:
             return OPAQUE
         scope, values = dict(env), []
@@ -371,7 +292,7 @@ class Walker:
                 return OPAQUE
             if all(tests):
                 values.append(self._value(node.elt, scope))
-        return _as_table(values)
+        return as_table(values)
 
     def _subscript(self, node: ast.Subscript, env: dict[str, Any]) -> Any:
         base = self._value(node.value, env)
@@ -396,7 +317,7 @@ class Walker:
             table = left if isinstance(left, Table) else right
             return Table(table.get(0), {}) if isinstance(table, Table) else OPAQUE
         function = _BINARY.get(type(op))
-        plain = int | float | str | bytes | tuple
+        plain = (int, float, str, bytes, tuple)
         if function is None or not isinstance(left, plain) or not isinstance(right, plain):
             return OPAQUE
         if not isinstance(op, ast.Add) and not all(isinstance(v, int | float) for v in (left, right)):
@@ -407,7 +328,7 @@ class Walker:
             return OPAQUE
         if isinstance(value, int) and value.bit_length() > 64:
             return OPAQUE
-        return OPAQUE if isinstance(value, str | bytes | tuple) and len(value) > _MAX_TEXT else value
+        return OPAQUE if isinstance(value, str | bytes | tuple) and len(value) > MAX_TEXT else value
 
     def _bool(self, node: ast.BoolOp, env: dict[str, Any]) -> Any:
         stop = isinstance(node.op, ast.Or)
@@ -435,7 +356,7 @@ class Walker:
         left = self._value(node.left, env)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._value(right_node, env)
-            if isinstance(left, _Opaque | Table) or isinstance(right, _Opaque | Table):
+            if isinstance(left, Opaque | Table) or isinstance(right, Opaque | Table):
                 return OPAQUE
             try:
                 if not _COMPARE[type(op)](left, right):
@@ -456,7 +377,7 @@ class Walker:
         name = node.func.id
         if name in self._functions:
             return self._function(self._functions[name], args, node, env)
-        return _builtin(name, args)
+        return builtin(name, args)
 
     def _function(self, function: ast.FunctionDef, args: list[Any], node: ast.Call, env: dict[str, Any]) -> Any:
         if self._depth >= _MAX_DEPTH:
@@ -481,12 +402,12 @@ class Walker:
         if answer is not None:
             return answer
         base = self._value(func.value, env)
-        if isinstance(base, str | bytes) and func.attr in _TEXT_METHODS:
-            return _text_method(base, func.attr, args)
+        if isinstance(base, str | bytes) and func.attr in TEXT_METHODS:
+            return text_method(base, func.attr, args)
         if isinstance(base, Table):
             return self._table_method(base, func.attr, args)
-        if isinstance(base, _Opaque):
-            return _array_call(func.attr, args)
+        if isinstance(base, Opaque):
+            return array_call(func.attr, args)
         return base if func.attr in _PASS_METHODS else OPAQUE
 
     @staticmethod
@@ -498,7 +419,7 @@ class Walker:
 
     @staticmethod
     def _truth(value: Any) -> bool | None:
-        return None if isinstance(value, _Opaque | Table) else bool(value)
+        return None if isinstance(value, Opaque | Table) else bool(value)
 
     def _step(self) -> None:
         self._steps += 1
@@ -506,117 +427,7 @@ class Walker:
             raise _Budget
 
 
-def tokenizer_answer(method: str, args: list[Any]) -> Any:
-    """What the toy tokenizer answers to ``method``; None when that is no question to a tokenizer."""
-    if method in {"vocab_size", "GetPieceSize", "get_piece_size"} and not args:
-        return len(PIECES)
-    if method == "piece_to_id" or method == "PieceToId":
-        return PIECES.index(args[0]) if args and args[0] in PIECES else UNKNOWN_ID
-    if method in {"unk_id", "bos_id", "eos_id"} and not args:
-        return {"unk_id": 0, "bos_id": 1, "eos_id": 2}[method]
-    if method not in TOKENIZER_CALLS or len(args) != 1:
-        return None
-    token = args[0]
-    if not isinstance(token, int) or not 0 <= token < len(PIECES):
-        return OPAQUE
-    kind = method.lower().replace("_", "")
-    if kind == "idtopiece":
-        return PIECES[token]
-    known = {"isbyte": {BYTE_ID}, "iscontrol": {1, 2}, "isunknown": {UNKNOWN_ID}, "isunused": {UNUSED_ID}}
-    return token in known[kind]
-
-
-def _builtin(name: str, args: list[Any]) -> Any:
-    known = [a for a in args if not isinstance(a, _Opaque)]
-    if name in {"max", "min"} and args:
-        numbers = [a for a in known if isinstance(a, int | float)]
-        return (max if name == "max" else min)(numbers) if numbers else OPAQUE
-    if name == "range":
-        if len(args) == 1 and isinstance(args[0], _Opaque):
-            return range(len(PIECES))
-        numbers = [a for a in args if isinstance(a, int)]
-        return range(*numbers[:2]) if 0 < len(numbers) == len(args) and max(numbers) <= 4096 else range(len(PIECES))
-    if len(known) != len(args) or not args:
-        return OPAQUE if name != "dict" else {}
-    return _known_builtin(name, args)
-
-
-def _known_builtin(name: str, args: list[Any]) -> Any:
-    first = args[0]
-    if name == "len":
-        if isinstance(first, Table):
-            return len(first.cells) or len(PIECES)
-        return len(first) if isinstance(first, str | bytes | tuple | dict | range) else OPAQUE
-    if name in {"enumerate", "list", "tuple"}:
-        items = _items(first)
-        if items is None:
-            return OPAQUE
-        return tuple(enumerate(items)) if name == "enumerate" else first
-    if name == "zip":
-        parts = [_items(a) for a in args]
-        return tuple(zip(*[p for p in parts if p is not None], strict=False)) if None not in parts else OPAQUE
-    if name in {"int", "float", "bool", "str", "ord", "chr", "bytes"}:
-        return _convert(name, args)
-    return OPAQUE
-
-
-def _convert(name: str, args: list[Any]) -> Any:
-    first = args[0]
-    try:
-        if name == "int":
-            return int(first, args[1]) if len(args) == 2 else int(first)
-        if name == "bytes":
-            items = _items(first)
-            return first if isinstance(first, bytes) else bytes(items) if items else OPAQUE
-        return {"float": float, "bool": bool, "str": str, "ord": ord, "chr": chr}[name](first)
-    except (TypeError, ValueError, OverflowError):
-        return OPAQUE
-
-
-def _array_call(name: str, args: list[Any]) -> Any:
-    """``np.zeros(n)`` and alike on a module that is not known."""
-    if name in {"zeros", "zeros_like", "empty"}:
-        return Table(0)
-    if name in {"ones", "ones_like"}:
-        return Table(1)
-    if name == "full" and len(args) >= 2:
-        return Table(args[1])
-    if name in _PASS_CALLS and args:
-        return args[0]
-    return OPAQUE
-
-
-def _text_method(base: str | bytes, name: str, args: list[Any]) -> Any:
-    if any(isinstance(a, _Opaque | Table) for a in args):
-        if name in {"encode", "decode"}:
-            args = []
-        else:
-            return OPAQUE
-    try:
-        value = getattr(base, name)(*args)
-    except (TypeError, ValueError, LookupError, AttributeError):
-        return OPAQUE
-    return OPAQUE if isinstance(value, str | bytes) and len(value) > _MAX_TEXT else value
-
-
-def _items(value: Any) -> list[Any] | None:
-    if isinstance(value, Table):
-        return [value.get(i) for i in range(len(value.cells))] if value.cells else [value.default] * len(PIECES)
-    if isinstance(value, range):
-        return list(value[:4096])
-    return list(value) if isinstance(value, tuple | str | bytes) else None
-
-
-def _as_table(values: list[Any]) -> Table:
-    return Table(values[0] if len(values) == 1 else OPAQUE, dict(enumerate(values)))
-
-
 def _key(node: ast.expr) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
     return "." + node.attr if isinstance(node, ast.Attribute) else None
-
-
-def _as_load(node: ast.expr) -> ast.expr:
-    """The same target, to be read (contexts are not looked at by the walker)."""
-    return node
