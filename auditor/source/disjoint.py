@@ -8,7 +8,18 @@ from auditor.source.values import Labels
 
 def disjoint_scores(m: Machine, update: Event) -> frozenset[int]:
     """Ids of scores whose positions, within one turn, are none of those that ``update`` consumed."""
-    return frozenset(e.id for e in m.events if e.what == "score" and (_earlier_turn(m, update, e) or _other_part(m, update, e)))
+    return frozenset(e.id for e in m.events if e.what == "score" and _apart(m, update, e))
+
+
+def _apart(m: Machine, update: Event, score: Event) -> bool:
+    return _earlier_turn(m, update, score) or _other_part(m, update, score) or _ends_before(m, update, score)
+
+
+def _ends_before(m: Machine, update: Event, score: Event) -> bool:
+    """Each slice that the update consumed ends at the bound where a scored slice begins (``t[a:b]`` and ``t[b:c]``)."""
+    consumed = [m.labels[n].key[4] for n in m.of_kind(update.labels, "acc")]
+    begins = {(b[0], b[1]) for b in (m.labels[n].key[4] for n in m.of_kind(score.labels, "acc")) if b}
+    return bool(consumed) and all(b is not None and (b[0], b[2]) in begins for b in consumed)
 
 
 def _earlier_turn(m: Machine, update: Event, score: Event) -> bool:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from auditor.source import lookups
+from auditor.source import lookups, mixes
 from auditor.source.attributes import attribute
 from auditor.source.calls import call
 from auditor.source.definitions import define_function, library_name
@@ -112,8 +112,15 @@ def _sliced(m: Machine, frame: Frame, node: ast.Subscript, base: Val, key: Val) 
     objs = tuple(o for o in base.objs if o.kind in ("cell", "list", "opaque", "dict", "tuple"))
     if is_tokens(m, labels):
         copied = tuple(o for o in objs if o.kind in ("list", "tuple"))
-        return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps, copied), key.deps)
+        return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps, copied), key.deps, _bounds(frame, node.slice))
     return Val(UNKNOWN, base.labels, base.deps | key.deps, objs, base.string)
+
+
+def _bounds(frame: Frame, node: ast.Slice) -> tuple[str, str, str] | None:
+    """The function and the texts of both bounds of a slice, when neither is a constant."""
+    if node.lower is None or node.upper is None or isinstance(node.lower, (ast.Constant, ast.UnaryOp)):
+        return None
+    return (frame.function, ast.unparse(node.lower), ast.unparse(node.upper))
 
 
 def _slice(m: Machine, frame: Frame, node: ast.Slice) -> Val:
@@ -155,8 +162,13 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         labels = labels | {m.label("hash")}
     if isinstance(op, (ast.Add, ast.Sub)) and m.gradients:
         labels = _descend(m, node, left, right, labels)
-    if isinstance(op, ast.Div):
+    if isinstance(op, (ast.Div, ast.FloorDiv)):
         lookups.ratio(m, node, m.deep(left), m.deep(right))
+    elif isinstance(op, ast.Add):
+        labels = labels | mixes.added(m, node, labels if left is right else m.deep(left), m.deep(right))
+    elif isinstance(op, ast.Mult):
+        mixes.late(m, m.deep(left), m.deep(right))
+        mixes.late(m, m.deep(right), m.deep(left))
     if isinstance(op, ast.Add) and any(o.kind == "list" for o in left.objs):
         return Val(UNKNOWN, labels, deps, tuple(o for o in (*left.objs, *right.objs) if o.kind in ("list", "tuple")))
     if isinstance(op, ast.Mult) and any(o.kind == "list" for o in left.objs):
@@ -244,7 +256,7 @@ def _compare(m: Machine, frame: Frame, node: ast.Compare) -> Val:
         left = right
     labels, deps = _union_deep(m, vals)
     if is_tokens(m, labels):  # the truth of a comparison is no token any more: masks and positions
-        labels = m.without(labels, "src", "acc", "hash", "gen") | {m.label("pos")}
+        labels = m.without(labels, "src", "acc", "hash", "gen") | {m.label("pos")} | mixes.stored(m, node, node.ops, vals)
     return Val(result, labels, deps)
 
 

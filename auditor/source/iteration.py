@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 
-from auditor.source.machine import LoopState, Machine
+from auditor.source.facts import Site
+from auditor.source.machine import Frame, LoopState, Machine
 from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, join, join_all
 
 
@@ -138,12 +140,43 @@ def is_tokens(m: Machine, labels: Labels) -> bool:
     return seen
 
 
-def access(m: Machine, node: ast.AST, val: Val, deps: Labels) -> Val:
-    """Mark a token access: the newest replaces the older ones, and varies with all that they varied with."""
+def access(m: Machine, node: ast.AST, val: Val, deps: Labels, bounds: tuple[str, str, str] | None = None) -> Val:
+    """Mark a token access: the newest replaces the older ones, and varies with all that they varied with.
+
+    ``bounds`` are the function and the texts of a slice's variable bounds; a slice of that slice keeps them.
+    """
     if not is_tokens(m, val.labels):
         return val
     older = m.varies(val.labels)
     site = m.site(node)
     turns = frozenset(loop.id for loop in m.loops if loop.turn)
-    label = m.label("acc", (site.file, site.line, site.column, m.stack()[-3:]), older | deps, turns)
+    if bounds is None:
+        bounds = next((m.labels[n].key[4] for n in m.of_kind(val.labels, "acc") if m.labels[n].key[4]), None)
+    entry = _entry(m, site, val.labels)
+    label = m.label("acc", (site.file, site.line, site.column, m.stack()[-3:]), older | deps, turns, entry, bounds)
     return Val(val.const, m.without(val.labels, "acc") | {label}, val.deps | deps, val.objs, val.text)
+
+
+_LOADS = re.compile(r"load|read|shard", re.I)
+
+
+def _entry(m: Machine, site: Site, labels: Labels) -> Site:
+    """Where the tokens left their loader: the call of it, kept by later accesses elsewhere.
+
+    A loader is a method of an object that is no model, or a function that reads files.
+    """
+    depth = len(m.frames) - 1
+    while depth > 0 and _in_loader(m.frames[depth]):
+        depth -= 1
+    if depth == len(m.frames) - 1:
+        entries = [m.labels[n].key[3] for n in m.of_kind(labels, "acc")]
+        return entries[-1] if entries else site
+    outside = m.frames[depth]
+    return site if outside.node is None else m.site(outside.node, outside)
+
+
+def _in_loader(frame: Frame) -> bool:
+    owner = frame.self_obj
+    if owner is not None and owner.kind == "instance":
+        return owner.weights is None
+    return frame.loads or bool(_LOADS.search(frame.function.rpartition(".")[2]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from auditor.source import mixes
+from auditor.source.calibration import statistics
 from auditor.source.facts import Origin, StateKind
 from auditor.source.iteration import is_tokens, make_tuple, peek
 from auditor.source.machine import Frame, Machine
@@ -12,6 +14,8 @@ from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, joi
 
 def assign(m: Machine, frame: Frame, target: ast.AST, val: Val) -> None:
     """Bind a value to a name, attribute, subscript or pattern."""
+    if m.gates:
+        val = val.with_labels(m.gates)
     if isinstance(target, ast.Name):
         _bind(frame, target.id, val)
     elif isinstance(target, (ast.Tuple, ast.List)):
@@ -141,16 +145,21 @@ def _relabel(m: Machine, frame: Frame, owner: ast.AST, val: Val) -> None:
 
 def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | None, augmented: bool = True) -> None:
     """An object's contents change by ``val`` (under ``key``): record what that means for the state it is."""
-    added = m.deep(val)
+    added = m.deep(val) | m.gates
     key_labels = EMPTY if key is None else m.deep(key)
     counted = key is not None and is_tokens(m, key_labels)
+    if key is not None:
+        mixes.late(m, key_labels, m.deep(target))
+    else:
+        added = m.without(added, "odd", "mix")
     upd = EMPTY
     if counted and (augmented or is_tokens(m, added) or not m.of_kind(added, "nll", "par")):
         upd = m.update(node, StateKind.TABLE, key_labels | m.without(added, "look"))
-    stat = _statistics(m, node, added) if key is None or augmented else EMPTY
+    stat = statistics(m, node, added) if key is None or augmented else EMPTY
     for obj in target.objs:
         if obj.kind in ("cell", "list", "dict", "opaque", "set"):
-            labels = m.without(added, "acc") if counted or stat else added
+            labels = m.without(added, "acc", "look") if counted else m.without(added, "acc") if stat else added
+            labels = m.without(labels, "grd") if obj.weights is not None else labels
             m.taint(obj, labels | upd | stat, val.deps)
             if upd and obj.weights is None:
                 obj.data = "table"
@@ -172,23 +181,13 @@ def _keep(m: Machine, obj: Obj, val: Val, key: Val | None) -> None:
         m.add_element(obj, val)
 
 
-def _statistics(m: Machine, node: ast.AST, added: Labels) -> Labels:
-    """Activations that are accumulated outside a loss: statistics for a quantiser."""
-    kinds = {m.labels[n].kind for n in added}
-    if "par" in kinds and "nll" not in kinds and "acc" in kinds and ("src" in kinds or "gen" in kinds):
-        if m.origins(added):
-            event = m.event("stat", node, added)
-            return frozenset({m.label("stat", event.id)})
-    return EMPTY
-
-
 def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
     """In-place writes to parameters outside an optimizer."""
     cells = m.par_cells(target.labels) if is_parameter(m, target.labels) else []
     for obj in target.objs:
         if obj.weights is not None and obj.kind == "cell":
             cells.append(obj.weights.root())
-    taken = apply_gradients(m, node, added)
+    taken = apply_gradients(m, node, added) if cells else EMPTY
     for cell in cells:
         cell.labels = cell.labels | taken
         own = m.without(added, "par", "acc")
