@@ -30,6 +30,7 @@ from auditor.source.facts import (
 from auditor.source.disjoint import disjoint_scores, mark_counted_parts
 from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
 from auditor.source.metric import analyse_metric
+from auditor.source.reads import entry_site, read_origin, training_loops
 from auditor.source.statements import walk_block
 from auditor.source.values import Val
 
@@ -114,7 +115,7 @@ class Conversion:
         places = sorted({e.position for e in machine.events})
         self.rank = {place: i for i, place in enumerate(places)}
         self.targets = self._score_targets()
-        self.train_loops = self._train_loops()
+        self.train_loops = training_loops(machine, self.rank)
         self.train_end = self._train_end()
         mark_counted_parts(machine)
 
@@ -129,10 +130,13 @@ class Conversion:
             entry=entry,
             updates=tuple(updates),
             scores=tuple(self._score(e) for e in by["score"]),
-            lookups=tuple(self._lookup(e) for e in by["lookup"]),
-            mixes=tuple(self._mix(e) for e in by["choice"]),
+            lookups=tuple(self._lookup(e) for e in by["lookup"] if not e.data.get("fixed") or e.data.get("gate")),
+            mixes=tuple([self._mix(e) for e in by["choice"]] + self._mixtures()),
             reports=tuple(self._report(e) for e in by["report"]),
-            reads=tuple([self._read(e) for e in by["read"]] + [self._calibration_read(e) for e in live]),
+            reads=tuple(
+                [self._read(e) for e in by["read"]] + [self._fed(e, StateKind.CALIBRATION) for e in live]
+                + self._late_reads(by["update"])
+            ),
             disabled=tuple(Disabled(site, cond, why, site.function) for site, cond, why in m.disabled.values()),
             external=tuple(self._external(e) for e in by["external"]),
             loops={loop.id: Loop(loop.id, loop.site, loop.turns) for loop in m.loop_table.values()},
@@ -147,14 +151,6 @@ class Conversion:
             if event.what == "score":
                 sites |= {self.m.labels[n].key[0] for n in event.data["targets"]}
         return frozenset(sites)
-
-    def _train_loops(self) -> frozenset[int]:
-        """Outermost loops in which weights are updated from training data."""
-        return frozenset(
-            e.loops[0] for e in self.m.events
-            if e.what == "update" and e.data["kind"] is StateKind.WEIGHTS and e.loops and Origin.TRAIN in self.m.origins(e.labels)
-            and Origin.VAL not in self.m.origins(e.labels)
-        )
 
     def _train_end(self) -> int | None:
         ends = [self.rank[e.position] for e in self.m.events if e.loops and e.loops[0] in self.train_loops and e.what == "update"]
@@ -209,10 +205,12 @@ class Conversion:
         ratio = event.data.get("ratio")
         scored = bool(hashed & self.targets)
         why = "ratio" if ratio == "hashed" else "scored token" if scored else "exact ratio" if ratio else ""
+        why = event.data.get("why") or ("gate" if event.data.get("gate") else why)
         origins = m.origins(m.without(event.labels, "acc"))
         return Lookup(
-            id=event.id, site=event.site, target_in_key=ratio == "hashed" or scored, why=why, table_origins=origins, loops=event.loops,
+            id=event.id, site=event.site, target_in_key=why not in ("", "exact ratio"), why=why, table_origins=origins, loops=event.loops,
             position=self.rank[event.position], path=self._path(event), guard=event.guard, updates=self._ids(event, "upd"),
+            use=event.data.get("use", ""),
         )
 
     def _mix(self, event: Event) -> Mix:
@@ -220,6 +218,17 @@ class Conversion:
         sites = [{self.m.events[i].site for i in ids} for ids in (first, second)]
         kind = MixKind.MIN_OVER_PASSES if sites[0] & sites[1] else MixKind.BEST_OF_EXPERTS
         return Mix(kind, event.site, first | second, self._path(event), event.guard)
+
+    def _mixtures(self) -> list[Mix]:
+        """Sums of probabilities whose logarithm was taken, and constants that a later score was made with."""
+        m = self.m
+        tuned: dict[int, set[int]] = {}
+        for event in m.events:
+            if event.what == "score":
+                for n in self._ids(event, "tune"):
+                    tuned.setdefault(n, set()).add(event.id)
+        found = [(e, e.data["scores"] | tuned.get(e.id, set())) for e in m.events if e.what == "mix"]
+        return [Mix(e.data["kind"], e.site, frozenset(scores), self._path(e), e.guard) for e, scores in found if scores]
 
     def _report(self, event: Event) -> Report:
         site: Site = event.data["at"]
@@ -230,23 +239,20 @@ class Conversion:
             event.data["origin"], event.site, self.rank[event.position], self._after_training(event), None, self._path(event), event.guard,
         )
 
-    def _calibration_read(self, event: Event) -> DataRead:
-        origins = self.m.origins(event.labels)
-        origin = Origin.VAL if Origin.VAL in origins else Origin.TRAIN if Origin.TRAIN in origins else next(iter(origins))
-        site: Site = self._read_site(event)
+    def _fed(self, event: Event, kind: StateKind) -> DataRead:
+        """The read behind a change of state."""
         return DataRead(
-            origin, site, self.rank[event.position], self._after_training(event), StateKind.CALIBRATION, self._path(event), event.guard,
+            read_origin(self.m.origins(event.labels)), entry_site(self.m, event), self.rank[event.position],
+            self._after_training(event), kind, self._path(event), event.guard,
         )
 
-    def _read_site(self, event: Event) -> Site:
-        """Where the calibration gets its batch: the token access nearest to the top of its call path."""
-        for n in reversed(self.m.of_kind(event.labels, "acc")):
-            (file, line, column, stack), _ = self.m.labels[n].key[0], self.m.labels[n].key[1]
-            for site in reversed(stack):
-                if site.file == event.site.file and any(site.function == s.function for s in (*event.stack, event.site)):
-                    return Site(site.file, site.line, site.end_line, site.column, site.function)
-            return Site(file, line, line, column, event.site.function)
-        return event.site
+    def _late_reads(self, updates: list[Event]) -> list[DataRead]:
+        """Reads of training data after training that fill tables or move weights on which a score depends."""
+        used = {n for e in self.m.events if e.what == "score" for n in self._score(e).depends_on}
+        return [
+            self._fed(e, e.data["kind"]) for e in updates
+            if e.id in used and self.m.origins(e.labels) == {Origin.TRAIN} and self._after_training(e)
+        ]
 
     def _external(self, event: Event) -> External:
         return External(event.data["external"], event.site, event.data["call"], self._after_training(event), event.guard)

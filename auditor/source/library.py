@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from auditor.source import lookups, outputs, scores
+from auditor.source import lookups, mixes, outputs, scores, threads
+from auditor.source.calibration import sampled
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
 from auditor.source.facts import Origin
@@ -37,6 +38,8 @@ _IDENTITY = frozenset({
 _CONSTRUCTORS = re.compile(r"(torch|numpy|cupy|jax\.numpy)\.(zeros|ones|empty|full|eye)(_like)?$")
 _ARRAYS = frozenset({"torch.tensor", "numpy.array", "torch.Tensor", "torch.clone", "numpy.copy", "torch.FloatTensor", "torch.LongTensor"})
 _RANDOM = re.compile(r"(torch|numpy\.random|random|numpy)\.(rand|randn|randint|random|randperm|choice|normal|uniform|sample|integers|multinomial)\w*$")
+SAMPLERS = frozenset({"multinomial", "argmax"})
+"""Functions and methods that turn a model's output into tokens."""
 _LOADERS = frozenset({
     "numpy.fromfile", "numpy.memmap", "numpy.load", "torch.load", "torch.from_file", "numpy.loadtxt", "pickle.load", "json.load",
     "safetensors.torch.load_file", "numpy.genfromtxt", "torch.jit.load", "builtins.open", "gzip.open", "lzma.open", "bz2.open",
@@ -60,16 +63,22 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         return _constructor(m, args, kwargs, last)
     if name in _ARRAYS:
         return _array(m, args)
+    if last in SAMPLERS:
+        drawn = sampled(m, args, certain=last == "multinomial")
+        if drawn is not None:
+            return drawn
     if _RANDOM.match(name):
         return _random(m, args)
     if name.startswith("torch.optim.") or last in ("AdamW8bit", "Adam8bit", "Muon", "Lion"):
         return _torch_optim(m, name, args, kwargs)
-    if name.startswith("torch.nn.functional.") or name.startswith("torch.") or name.startswith("numpy."):
+    if name.startswith(("torch.", "numpy.", "math.", "cupy.", "scipy.", "jax.")):
         special = scores.functional(m, node, last, args, kwargs)
         if special is not None:
             return special
-    if last[:1].isupper():
-        return _opaque(m, name, args, kwargs)
+    if last[:1].isupper() or name.startswith("collections."):
+        made = _opaque(m, name, args, kwargs)
+        threads.remember_target(m, made, name, args, kwargs)
+        return made
     if name.startswith("builtins."):
         return _builtin(m, frame, node, last, args, kwargs)
     outputs.external(m, node, name)
@@ -373,11 +382,28 @@ def _pure(m: Machine, node: ast.AST, name: str, pure: Callable[..., Any], args: 
         return Val(UNKNOWN if truth is None else truth, labels, deps)
     if name in ("min", "max") and len(args) >= 2:
         lookups.least(m, node, name, [m.deep(a) for a in args])
+        labels = labels | (mixes.most(m, node, [m.deep(a) for a in args]) if name == "max" else EMPTY)
+    if name in ("min", "max") and len(args) == 1:
+        return _extreme(m, node, name, args[0], kwargs.get("key"), Val(UNKNOWN, labels, deps))
     if name == "str" and args:
         return Val(UNKNOWN, labels, deps, (), args[0].string)
     if name == "int" and args and any(o.kind == "later" for o in args[0].objs):
         return args[0]
     return Val(UNKNOWN, labels, deps)
+
+
+def _extreme(m: Machine, node: ast.AST, name: str, among: Val, key: Val | None, plain: Val) -> Val:
+    """``min(losses)``, ``min(grid, key=loss_of)``, ``max(row, key=row.get)``."""
+    if key is None:
+        if name == "min":
+            mixes.least_of(m, node, among)
+        return plain
+    item = peek(m, among)
+    by = m.deep(call_value(m, m.frame, node, key, [item], {}))
+    if name == "max":
+        lookups.hint(m, m.deep(among))
+    val = Val(UNKNOWN, item.labels | m.deep(among), plain.deps, item.objs, item.text)
+    return mixes.tuned(m, node, by, val) if mixes.nlls(m, by) and not mixes.nlls(m, val.labels) else val
 
 
 def _length(m: Machine, args: Args) -> Val:
@@ -457,8 +483,7 @@ def _getattr(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs
     name = args[1].const
     for obj in args[0].objs:
         if obj.kind in ("instance", "class", "module"):
-            found = _has(m, obj, name)
-            if not found and len(args) > 2 and obj.weights is None:
+            if not _has(m, obj, name) and len(args) > 2:
                 return args[2]
     return attribute(m, frame, node, args[0], name)
 

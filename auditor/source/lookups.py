@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from auditor.source import mixes
 from auditor.source.iteration import access, is_tokens, peek
 from auditor.source.machine import Machine
 from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, join
@@ -67,22 +68,46 @@ def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
         except IndexError:
             return NOTHING
     key_labels = m.deep(key)
+    mixes.late(m, key_labels, base.labels)
     found = lookup(m, node, base, key, key_labels)
     if found is not None:
         return found
+    by_token = is_tokens(m, key_labels) and m.of_kind(key_labels, "acc")
     element = select(m, base, key)
     if element is not None:
         deps = base.deps | key.deps | element.deps
         val = Val(element.const, element.labels | base.labels, deps, element.objs, element.text)
+        if by_token and not val.objs and not m.origins(val.labels) and not m.of_kind(val.labels, "par"):
+            return _property(m, node, val, key, key_labels)
         return access(m, node, val, key.deps)
     labels = base.labels
     for obj in base.objs:
         labels = labels | m.deep_obj(obj, 2)
+    if by_token and _is_model_output(m, labels):
+        from auditor.source.scores import score
+
+        return score(m, node, labels, key_labels, base.deps | key.deps)
+    if by_token and not m.origins(labels) and not m.of_kind(labels, "par", "nll", "look"):
+        return _property(m, node, Val(UNKNOWN, labels, base.deps), key, key_labels)
     if is_tokens(m, labels):
         # positions do not make the tokens: only what they vary with matters
         return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps), _key_deps(m, key))
     objs = tuple(o for o in base.objs if o.kind in ("cell", "opaque")) if not is_tokens(m, key_labels) else ()
     return Val(UNKNOWN, labels | m.without(key_labels, "par"), base.deps | _key_deps(m, key), objs, None)
+
+
+def _is_model_output(m: Machine, labels: Labels) -> bool:
+    kinds = {m.labels[n].kind for n in labels}
+    return {"par", "src", "acc"} <= kinds
+
+
+def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels) -> Val:
+    """What a fixed table says of a token: its length, its class, its bytes."""
+    tokens, hashed = key_tokens(m, key, key_labels)
+    event = m.event("lookup", node, val.labels | key_labels, tokens=tokens, hashed=EMPTY, fixed=True)
+    event.data["tokens"] |= tokens
+    extra = key_labels | {m.label("look", event.id), m.label("byte")}
+    return Val(UNKNOWN, val.labels | extra, val.deps | _key_deps(m, key), (), None)
 
 
 def _key_deps(m: Machine, key: Val) -> Labels:
@@ -100,7 +125,7 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     """A keyed look-up in a table that holds data, as an event; None when this is no such thing."""
     if not is_tokens(m, key_labels) or not m.of_kind(key_labels, "acc"):
         return None
-    tables = [o for o in base.objs if o.data == "table" or (o.kind in ("cell", "opaque", "dict") and _holds_data(m, o.labels))]
+    tables = [o for o in base.objs if _is_table(m, o) or (o.kind == "dict" and o.elem is not None and any(_is_table(m, i) for i in o.elem.objs))]
     loaded = not base.objs and m.of_kind(base.labels, "ext")
     nested = [o for o in tables if o.kind == "dict" and o.elem is not None and any(i.kind in _STRUCTURES for i in o.elem.objs)]
     if not tables and not loaded:
@@ -108,13 +133,21 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     labels = base.labels
     for obj in tables:
         labels = labels | obj.labels
+    for obj in nested:
+        labels = labels | m.deep_obj(obj, 2)
     tokens, hashed = key_tokens(m, key, key_labels)
-    event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed)
+    if any(o.kind == "dict" for o in tables) and any(o.kind in ("tuple", "list") for o in key.objs):
+        hashed = tokens
+    event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=m.label("byte") in key_labels)
     event.data["tokens"] = event.data["tokens"] | tokens
     event.data["hashed"] = event.data["hashed"] | hashed
     result = m.without(labels, "acc", "hash") | {m.label("look", event.id)}
     objs = tuple(i for o in nested for i in (o.elem.objs if o.elem is not None else ()))
     return Val(UNKNOWN, result, base.deps | _key_deps(m, key), objs)
+
+
+def _is_table(m: Machine, obj: Obj) -> bool:
+    return obj.data == "table" or (obj.kind in ("cell", "opaque", "dict") and _holds_data(m, obj.labels))
 
 
 def _holds_data(m: Machine, labels: Labels) -> bool:
@@ -142,9 +175,15 @@ def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
     tops, bottoms = m.of_kind(above, "look"), m.of_kind(below, "look")
     if not tops or not bottoms:
         return
+    logged = frozenset().union(*(m.events[m.labels[n].key[0]].labels for n in m.of_kind(above | below, "nll")), EMPTY)
     for top in tops:
         for bottom in bottoms:
             a, b = m.events[m.labels[top].key[0]], m.events[m.labels[bottom].key[0]]
+            if top in logged or a.data.get("fixed") or b.data.get("fixed"):
+                continue
+            if a is b and not a.data.get("use"):
+                a.data["use"] = "distribution"
+                m.acted()
             if a is b or not _more_sites(m, a.data["tokens"], b.data["tokens"]):
                 continue
             extra = a.data["tokens"] - b.data["tokens"]
@@ -154,8 +193,18 @@ def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
 
 
 def _more_sites(m: Machine, above: Labels, below: Labels) -> bool:
-    """Whether the first key is made of more token accesses (by place) than the second."""
-    return len({m.labels[n].key[0] for n in above}) > len({m.labels[n].key[0] for n in below})
+    """Whether the first key is made of more token accesses (by place) than the second, and shares some."""
+    a, b = ({m.labels[n].key[0][:3] for n in side} for side in (above, below))
+    return len(a) > len(b) and bool(a & b)
+
+
+def hint(m: Machine, labels: Labels) -> None:
+    """A value read from a table is reduced to a token id."""
+    for n in m.of_kind(labels, "look"):
+        event = m.events[m.labels[n].key[0]]
+        if event.data.get("use") != "hint" and not event.data.get("fixed"):
+            event.data["use"] = "hint"
+            m.acted()
 
 
 def chosen(m: Machine, node: ast.AST, test: Labels, a: Labels, b: Labels) -> None:

@@ -6,7 +6,8 @@ Nothing here walks syntax; `auditor.source.statements` and `auditor.source.expre
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class LoopState:
     site: Site
     turns: int | None
     turn: int = 0
+    node: ast.AST | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Frame:
     self_obj: Obj | None = None
     cls: Obj | None = None
     result: Val | None = None
+    loads: bool = False
+    """Data files were read in it."""
     left: list[dict[str, Val]] = field(default_factory=list)
     """Environments of paths that left the current loop turn early."""
 
@@ -102,6 +106,7 @@ class Machine:
         self.attributes_version = 0
         self.update_places: set[Position] = set()
         self.gradients: list[tuple[Labels, list[WeightCell]]] = []
+        self.gates: Labels = EMPTY
         self.oldest_change = 1 << 62
         self.effects = 0
         self.steps = 0
@@ -148,6 +153,15 @@ class Machine:
         """Whether data of ``origin`` are among ``labels``."""
         table = self.labels
         return any(table[n].kind == "src" and table[n].key[0] == origin for n in labels)
+
+    @contextmanager
+    def gate(self, labels: Labels) -> Iterator[None]:
+        """While this lasts, what is stored hangs on ``labels``."""
+        outer, self.gates = self.gates, self.gates | labels
+        try:
+            yield
+        finally:
+            self.gates = outer
 
     # -- heap -----------------------------------------------------------------------------------------------------
 
@@ -344,6 +358,7 @@ class Machine:
     def source(self, node: ast.AST, origin: Origin, what: str) -> Labels:
         """The label of data of ``origin`` that are loaded here, and the event of reading them."""
         site = self.site(node)
+        self.frames[-1].loads = True
         label = self.label("src", origin, site.file, site.line, what)
         self.event("read", node, frozenset({label}), variant=origin, origin=origin)
         return frozenset({label})

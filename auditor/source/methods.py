@@ -6,15 +6,16 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from auditor.source import lookups, outputs, scores
+from auditor.source import lookups, outputs, scores, threads
 from auditor.source.attributes import METADATA
+from auditor.source.calibration import sampled, statistics
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
 from auditor.source.facts import StateKind
 from auditor.source.iteration import dict_values, is_tokens, peek
-from auditor.source.library import generic, load, store
+from auditor.source.library import SAMPLERS, generic, load, store
 from auditor.source.machine import Frame, Machine
-from auditor.source.targets import calibration, in_place
+from auditor.source.targets import calibration, in_place, set_attribute
 from auditor.source.values import EMPTY, NONE, NOTHING, TRUE, UNKNOWN, Labels, Obj, Val, join
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
@@ -23,7 +24,7 @@ _KEEP = frozenset({
     "to", "cuda", "cpu", "float", "half", "bfloat16", "double", "long", "int", "contiguous", "requires_grad_", "eval", "train",
     "numpy", "view", "reshape", "unsqueeze", "squeeze", "flatten", "expand", "transpose", "permute", "t", "ravel", "astype", "type",
     "pin_memory", "share_memory_", "expand_as", "view_as", "to_empty", "byte", "short", "resolve", "absolute", "unflatten", "detach",
-    "detach_", "bool", "tolist", "as_posix", "expanduser",
+    "detach_", "bool", "tolist", "result", "as_posix", "expanduser",
 })
 _COPY = frozenset({"clone", "copy"})
 _STRINGS = frozenset({"lower", "upper", "strip", "rstrip", "lstrip", "replace", "split", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit", "title"})
@@ -53,6 +54,10 @@ def call_method(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str, 
         val = generic(m, args, kwargs)
         in_place(m, node, owner, val, key=None)
         return owner.with_labels(val.labels, val.deps)
+    if name in ("argmax", "most_common"):
+        lookups.hint(m, m.deep(owner))
+    if name in SAMPLERS and (drawn := sampled(m, [owner, *args], certain=name == "multinomial")) is not None:
+        return drawn
     special = scores.functional(m, node, name, [owner, *args], kwargs) if name not in ("mod", "take") else None
     if special is not None:
         return special
@@ -206,6 +211,13 @@ def _modules(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kw
     return Val(objs=(obj,))
 
 
+def _register_buffer(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    name, val = args[0] if args else NOTHING, args[1] if len(args) > 1 else kwargs.get("tensor", NONE)
+    if isinstance(name.const, str):
+        set_attribute(m, node, owner, name.const, val)
+    return NONE
+
+
 def _register_hook(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
     if args:
         m.hooks.append(args[0])
@@ -216,9 +228,12 @@ def _register_hook(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Ar
 
 
 def _remove(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    handles = [o for o in owner.objs if o.kind == "hook"]
-    for obj in handles:
-        m.hooks[:] = [h for h in m.hooks if h is not obj.data]
+    nodes = {id(f.data[0]) for o in owner.objs if o.kind == "hook" for f in o.data.objs if f.kind == "function"}
+    gone = [o.data for o in owner.objs if o.kind == "hook"]
+    m.hooks[:] = [
+        h for h in m.hooks
+        if not any(h is g for g in gone) and not any(f.kind == "function" and id(f.data[0]) in nodes for f in h.objs)
+    ]
     return NONE
 
 
@@ -228,6 +243,8 @@ def _append(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
             if obj.data == "literal":
                 obj.data = None
             for val in args[-1:]:
+                if obj.kind == "list" and not m.forward_depth and (stat := statistics(m, node, m.deep(val))):
+                    m.taint(obj, stat)
                 m.add_element(obj, val)
                 m.taint(obj, EMPTY, val.deps)
     return NONE
@@ -259,6 +276,9 @@ def _update(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
 
 
 def _get(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    item = threads.taken(m, owner)
+    if item is not None:
+        return item
     if not args:
         return generic(m, [owner], kwargs)
     found = lookups.read(m, node, owner, args[0])
@@ -426,6 +446,7 @@ _METHODS: dict[str, Method] = {
     "backward": _backward, "step": _step, "zero_grad": _zero_grad, "load_state_dict": _load_state_dict,
     "parameters": _parameters, "named_parameters": _modules, "state_dict": _parameters, "modules": _modules, "named_modules": _modules,
     "children": _modules, "named_children": _modules, "buffers": _modules, "named_buffers": _modules,
+    "register_buffer": _register_buffer, "start": threads.start, "put": threads.put, "put_nowait": threads.put, "get_nowait": _get,
     "register_forward_hook": _register_hook, "register_forward_pre_hook": _register_hook, "remove": _remove,
     "append": _append, "add": _append, "insert": _append, "appendleft": _append, "extend": _extend, "update": _update, "get": _get,
     "setdefault": _setdefault, "pop": _get, "items": _items, "values": _values, "keys": _keys, "write": _write, "writelines": _write,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from auditor.source import lookups
+from auditor.source import lookups, mixes
 from auditor.source.facts import Origin
 from auditor.source.iteration import is_tokens
 from auditor.source.machine import Machine
@@ -18,9 +18,11 @@ _HASHES = frozenset({"bitwise_xor", "bitwise_and", "remainder", "mod", "fmod", "
 def score(m: Machine, node: ast.AST, inputs: Labels, targets: Labels, deps: Labels) -> Val:
     """A loss of ``targets``: an event when they are validation tokens."""
     labels = inputs | targets
+    mixes.gated(m, inputs, targets)
     if m.has_origin(targets, Origin.VAL) or (m.has_origin(inputs, Origin.VAL) and not m.origins(targets)):
         event = m.event("score", node, labels, targets=frozenset(m.of_kind(targets, "acc")))
         event.data["targets"] = event.data["targets"] | frozenset(m.of_kind(targets, "acc"))
+        mixes.logged(m, node, "", [inputs], event.id)
         labels = labels | {m.label("nll", event.id)}
     return Val(UNKNOWN, labels, deps)
 
@@ -37,7 +39,7 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
     """Functions of tensors that matter to scores and tables; None for all others."""
     deep = [m.deep(a) for a in args]
     if name in _LOGS and args:
-        return logarithm(m, node, [*deep], union(args)[1])
+        return logarithm(m, node, [*deep], union(args)[1], name)
     if name in _GATHERS and len(args) >= 2:
         index, base = (deep[-1], deep[0]) if name != "embedding" else (deep[0], deep[1])
         if gathers_target(m, base, index):
@@ -46,8 +48,19 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         return lookups.read(m, node, args[0] if name != "embedding" else args[1], key)
     if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2:
         lookups.least(m, node, name, deep)
+    if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):
+        return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
+    if name in ("masked_fill", "masked_fill_", "masked_select", "mul", "multiply") and len(args) >= 2:
+        mixes.late(m, deep[1], deep[0])
+    if name in ("argmax", "argsort", "topk") and args:
+        lookups.hint(m, deep[0])
+    if name in ("stack", "cat", "concatenate", "vstack", "hstack") and args:
+        parts = [m.deep(v) for o in args[0].objs if o.kind in ("list", "tuple") for v in (o.items or {}).values()]
+        if (mark := mixes.stacked(m, parts)):
+            return Val(UNKNOWN, frozenset().union(*deep) | mark, args[0].deps.union(*(o.deps for o in args[0].objs)))
     if name == "where" and len(args) == 3:
         lookups.chosen(m, node, deep[0], deep[1], deep[2])
+        mixes.late(m, deep[0], deep[1] | deep[2])
     if name in ("div", "true_divide", "divide", "floor_divide") and len(args) >= 2:
         lookups.ratio(m, node, deep[0], deep[1])
     if name in _HASHES and args:
@@ -66,12 +79,13 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
     return None
 
 
-def logarithm(m: Machine, node: ast.AST, parts: list[Labels], deps: Labels) -> Val:
+def logarithm(m: Machine, node: ast.AST, parts: list[Labels], deps: Labels, name: str = "log") -> Val:
     """The logarithm of something: a score when that is a probability of a realised token."""
     labels = frozenset().union(*parts) if parts else EMPTY
     kinds = {m.labels[n].kind for n in labels}
     if kinds & {"nll", "look"} and m.has_origin(labels, Origin.VAL):
         event = m.event("score", node, labels, targets=EMPTY)
+        mixes.logged(m, node, name, parts, event.id)
         return Val(UNKNOWN, labels | {m.label("nll", event.id)}, deps)
     return Val(UNKNOWN, labels, deps)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from auditor.source import definitions, targets
+from auditor.source import calibration, definitions, mixes, targets
 from auditor.source.expressions import evaluate
 from auditor.source.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.machine import Frame, Machine
@@ -55,7 +55,7 @@ def _is_exit(call: ast.Call) -> bool:
 
 
 def _assign(m: Machine, frame: Frame, node: ast.Assign) -> Flow:
-    val = evaluate(m, frame, node.value)
+    val = calibration.accumulated(m, frame, node, evaluate(m, frame, node.value))
     for target in node.targets:
         targets.assign(m, frame, target, val)
     return Flow.NEXT
@@ -92,7 +92,10 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
         if dead:
             definitions.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
-    return _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=hangs_on_setting(m, test))
+    with m.gate(mixes.gates(m, test)):
+        flow, ends = _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=hangs_on_setting(m, test))
+    mixes.branches(m, frame, node, test, ends)
+    return flow
 
 
 def hangs_on_setting(m: Machine, test: Val) -> bool:
@@ -100,8 +103,8 @@ def hangs_on_setting(m: Machine, test: Val) -> bool:
     return bool(m.of_kind(test.labels, "cfg"))
 
 
-def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool) -> Flow:
-    """Walk alternatives from the same state and join what they leave."""
+def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool) -> tuple[Flow, list[dict[str, Val]]]:
+    """Walk alternatives from the same state and join what they leave; the scopes at their ends."""
     if hangs:
         m.open_settings.append(guard)
     try:
@@ -111,7 +114,7 @@ def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.st
             m.open_settings.pop()
 
 
-def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]) -> Flow:
+def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]) -> tuple[Flow, list[dict[str, Val]]]:
     before = frame.env
     ends: list[dict[str, Val]] = []
     flows: list[Flow] = []
@@ -130,8 +133,8 @@ def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[a
     before.update(join_envs(ends) if ends else {})
     frame.env = before
     if ends:
-        return Flow.NEXT
-    return next((f for f in (Flow.RETURN, Flow.BREAK, Flow.CONTINUE, Flow.RAISE) if f in flows), Flow.NEXT)
+        return Flow.NEXT, ends
+    return next((f for f in (Flow.RETURN, Flow.BREAK, Flow.CONTINUE, Flow.RAISE) if f in flows), Flow.NEXT), ends
 
 
 def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
@@ -231,7 +234,7 @@ def _nonlocal(m: Machine, frame: Frame, node: ast.Nonlocal) -> Flow:
 
 def _match(m: Machine, frame: Frame, node: ast.Match) -> Flow:
     evaluate(m, frame, node.subject)
-    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases], hangs=False)
+    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases], hangs=False)[0]
 
 
 def _for(m: Machine, frame: Frame, node: ast.For | ast.AsyncFor) -> Flow:

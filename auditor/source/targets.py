@@ -130,7 +130,8 @@ def _store(m: Machine, frame: Frame, target: ast.Subscript, val: Val, *, augment
         return
     in_place(m, target, base, val, key=key, augmented=augmented)
     if not base.objs and not is_parameter(m, base.labels):
-        _relabel(m, frame, target.value, base.with_labels(m.without(m.deep(val), "acc"), val.deps))
+        hangs = m.gates | frozenset(m.of_kind(m.deep(key), "look", "upd"))
+        _relabel(m, frame, target.value, base.with_labels(m.without(m.deep(val), "acc") | hangs, val.deps))
 
 
 def _relabel(m: Machine, frame: Frame, owner: ast.AST, val: Val) -> None:
@@ -150,6 +151,7 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
     counted = key is not None and is_tokens(m, key_labels)
     if key is not None:
         mixes.late(m, key_labels, m.deep(target))
+        added = added if counted else added | frozenset(m.of_kind(key_labels, "look", "upd"))
     else:
         added = m.without(added, "odd", "mix")
     upd = EMPTY

@@ -1,0 +1,212 @@
+"""Mixtures and choices that know the outcome: kept minima, tuned constants, stored copies, gates, byte mixtures.
+
+A sum of probabilities is suspect by what its terms are made of, and counts once its logarithm is taken: the term of
+a byte model beside a token's probability, or a value of the model's output that belongs to no token at all. What
+only selects (a comparison with a stored copy of the text) is put on the losses that it selects.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from auditor.source.facts import MixKind, Origin
+from auditor.source.iteration import is_tokens
+from auditor.source.machine import Frame, Machine
+from auditor.source.values import EMPTY, NOTHING, Labels, Val, join
+
+_ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+
+
+def nlls(m: Machine, labels: Labels) -> frozenset[int]:
+    """The scores among ``labels``."""
+    return frozenset(m.of_kind(labels, "nll"))
+
+
+# -- sums of probabilities ----------------------------------------------------------------------------------------
+
+
+def added(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
+    """The labels that mark a sum as a suspect mixture; empty for every other sum."""
+    for a, b in ((left, right), (right, left)):
+        if not nlls(m, a) or not m.has_origin(a, Origin.VAL):
+            continue
+        kind = _foreign(m, a, b)
+        if kind is not None:
+            event = m.event("mix", node, left | right, variant=kind, kind=kind, scores=frozenset())
+            return frozenset({m.label("mix", event.id)})
+    return EMPTY
+
+
+def _foreign(m: Machine, score: Labels, other: Labels) -> MixKind | None:
+    """What ``other`` is, beside the probability of a realised token."""
+    if nlls(m, other):
+        return None
+    looks = m.of_kind(other, "look")
+    if any(m.events[m.labels[n].key[0]].data.get("byte") for n in looks):
+        return MixKind.BYTE_MIX
+    kinds = {m.labels[n].kind for n in other}
+    if not looks and {"par", "acc", "src"} <= kinds and m.has_origin(other, Origin.VAL):
+        return MixKind.TARGET_ONLY_MIX
+    return None
+
+
+def stacked(m: Machine, parts: Sequence[Labels]) -> Labels:
+    """A mark on experts of which some are losses of the target and another is a value of the model's output."""
+    scored = [p for p in parts if nlls(m, p)]
+    odd = [p for p in parts if not nlls(m, p) and scored and _foreign(m, scored[0], p) is MixKind.TARGET_ONLY_MIX]
+    return frozenset({m.label("odd")}) if scored and odd else EMPTY
+
+
+def logged(m: Machine, node: ast.AST, name: str, parts: Sequence[Labels], score: int) -> None:
+    """The logarithm ``score`` is taken of ``parts``: what was suspect in them counts now."""
+    labels = frozenset().union(*parts) if parts else EMPTY
+    for n in m.of_kind(labels, "mix"):
+        event = m.events[m.labels[n].key[0]]
+        if score not in event.data["scores"]:
+            event.data["scores"] = event.data["scores"] | {score}
+            m.acted()
+    found = added(m, node, parts[0], parts[1]) if name == "logaddexp" and len(parts) >= 2 else EMPTY
+    if not found and m.of_kind(labels, "odd"):
+        kind = MixKind.TARGET_ONLY_MIX
+        found = frozenset({m.label("mix", m.event("mix", node, labels, variant=kind, kind=kind, scores=frozenset()).id)})
+    for n in found:
+        m.events[m.labels[n].key[0]].data["scores"] |= {score}
+
+
+def most(m: Machine, node: ast.AST, parts: Sequence[Labels]) -> Labels:
+    """A mark on the larger of several probabilities of the realised token."""
+    made = [frozenset(m.of_kind(p, "nll", "look")) for p in parts]
+    made = [p for p in made if p]
+    if len(made) < 2 or not any(m.of_kind(p, "nll") for p in made) or all(p <= made[0] for p in made[1:]):
+        return EMPTY
+    kind = MixKind.BEST_OF_EXPERTS
+    event = m.event("mix", node, frozenset().union(*parts), variant=kind, kind=kind, scores=frozenset())
+    return frozenset({m.label("mix", event.id)})
+
+
+# -- choices by the scores themselves -----------------------------------------------------------------------------
+
+
+def per_slice(m: Machine, labels: Labels) -> bool:
+    """Whether a choice made here is made for one slice of the text after another."""
+    return bool(m.varies(labels) & m.all_loops())
+
+
+def choice(m: Machine, node: ast.AST, a: Labels, b: Labels) -> None:
+    """One of two losses of the same slice is kept for being the lower."""
+    first, second = nlls(m, a), nlls(m, b)
+    if first and second and first != second and per_slice(m, a | b):
+        m.event("choice", node, a | b, first=first - second or first, second=second - first or second)
+
+
+def least_of(m: Machine, node: ast.AST, val: Val) -> None:
+    """``min(losses)``."""
+    labels = m.deep(val)
+    scored = sorted(nlls(m, labels))
+    if len(scored) > 1 and per_slice(m, labels):
+        m.event("choice", node, labels, first=frozenset(scored[:1]), second=frozenset(scored[1:]))
+
+
+def branches(m: Machine, frame: Frame, node: ast.If, test: Val, ends: Sequence[dict[str, Val]]) -> None:
+    """``if loss < best: best = loss``: what was kept by comparing scores, and what was chosen with it."""
+    by = m.deep(test)
+    late_by = _late(m, by)
+    if len(ends) != 2 or not (late_by or nlls(m, by)):
+        return
+    stmts = {n: s for s in (*node.orelse, *node.body) for n in _stored_names(s)}
+    kept, others = [], []
+    for name, stmt in stmts.items():
+        a, b = ends[0].get(name), ends[1].get(name)
+        if a is None or b is None or a is b:
+            continue
+        la, lb = m.deep(a), m.deep(b)
+        if late_by:
+            late(m, late_by, la | lb)
+        if nlls(m, la) and nlls(m, lb) and nlls(m, la) != nlls(m, lb) and nlls(m, by) & nlls(m, la) and nlls(m, by) & nlls(m, lb):
+            kept.append((stmt, la, lb))
+        elif not nlls(m, la | lb):
+            others.append((name, stmt))
+    if not any(isinstance(n, ast.Compare) and isinstance(n.ops[0], _ORDER) for n in ast.walk(node.test)):
+        return
+    for stmt, la, lb in kept:
+        choice(m, stmt, la, lb)
+    if kept:
+        for name, stmt in others:
+            frame.env[name] = tuned(m, stmt, by, frame.env[name])
+
+
+def _stored_names(stmt: ast.stmt) -> list[str]:
+    return [n.id for n in ast.walk(stmt) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def tuned(m: Machine, node: ast.AST, by: Labels, val: Val) -> Val:
+    """``val`` was chosen by comparing validation scores."""
+    if not m.has_origin(by, Origin.VAL):
+        return val
+    event = m.event("mix", node, by, variant=MixKind.TUNED_ON_SCORE, kind=MixKind.TUNED_ON_SCORE, scores=frozenset())
+    return val.with_labels(frozenset({m.label("tune", event.id)}))
+
+
+# -- what only selects --------------------------------------------------------------------------------------------
+
+
+def stored(m: Machine, node: ast.AST, ops: Sequence[ast.cmpop], vals: Sequence[Val]) -> Labels:
+    """``known == y``: a comparison of targets with a stored sequence; the mark of its outcome."""
+    if len(vals) != 2 or not isinstance(ops[0], (ast.Eq, ast.NotEq)):
+        return EMPTY
+    deep = [m.deep(v) for v in vals]
+    for mine, theirs, val in ((deep[0], deep[1], vals[1]), (deep[1], deep[0], vals[0])):
+        if not (m.has_origin(mine, Origin.VAL) and is_tokens(m, mine)) or m.origins(theirs) or not m.of_kind(theirs, "ext"):
+            continue
+        if val.deps & m.varies(mine):
+            tokens = frozenset(m.of_kind(mine, "acc"))
+            event = m.event("lookup", node, mine | theirs, variant="stored", tokens=tokens, hashed=EMPTY, why="stored")
+            return frozenset({m.label("look", event.id)})
+    return EMPTY
+
+
+def _late(m: Machine, labels: Labels) -> Labels:
+    """Look-ups among ``labels`` whose outcome selects."""
+    return frozenset(n for n in m.of_kind(labels, "look") if m.events[m.labels[n].key[0]].data.get("why") == "stored")
+
+
+def late(m: Machine, selecting: Labels, value: Labels) -> None:
+    """Losses in ``value`` are selected by ``selecting``: they depend on its look-ups from now on."""
+    marks = _late(m, selecting)
+    if not marks:
+        return
+    for n in m.of_kind(value, "nll"):
+        event = m.events[m.labels[n].key[0]]
+        if not marks <= event.labels:
+            event.labels = event.labels | marks
+            m.acted()
+
+
+def gated(m: Machine, inputs: Labels, targets: Labels) -> None:
+    """A loss is computed: what its inputs took from fixed tables by the very target is a gate."""
+    own = {m.labels[n].key[0] for n in m.of_kind(targets, "acc")}
+    looks = m.of_kind(inputs, "look")
+    if not own or not looks:
+        return
+    learned = frozenset().union(*(c.labels for c in m.par_cells(inputs)), EMPTY)
+    for n in looks:
+        event = m.events[m.labels[n].key[0]]
+        sites = {m.labels[t].key[0] for t in event.data["tokens"]}
+        if n not in learned and len(sites) == 1 and sites <= own and not m.of_kind(event.labels, "upd") and "why" not in event.data:
+            event.data["gate"] = True
+            m.acted()
+
+
+def gates(m: Machine, test: Val) -> Labels:
+    """Look-ups of fixed tables by one token that decide a branch."""
+    found = m.of_kind(m.deep(test), "look")
+    return frozenset(n for n in found if not m.of_kind(m.events[m.labels[n].key[0]].labels, "upd"))
+
+
+def joined(values: Sequence[Val]) -> Val:
+    """The join of ``values``."""
+    result = NOTHING
+    for i, val in enumerate(values):
+        result = val if i == 0 else join(result, val)
+    return result
