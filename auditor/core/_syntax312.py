@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import threading
 import warnings
 
@@ -11,6 +12,8 @@ import libcst as cst
 STACK_BYTES = 256 << 20
 """libcst's parser recurses on the thread's stack; a large one costs address space only."""
 FSTRING, FVALUE = "__fstring_312__", "__fvalue_312__"
+_CLOSE_KEYWORD = re.compile(r"(?<=[)\]}])(?=(?:for|if|else|in|and|or|is|not)\b)")
+"""Where minifiers drop a space that Python does not need and libcst sometimes insists on: ``(a)-(b)for c in d``."""
 _CONVERSIONS = {None: -1, "s": ord("s"), "r": ord("r"), "a": ord("a")}
 
 
@@ -19,10 +22,14 @@ def rewrite(text: str) -> str | None:
     result: list[str] = []
 
     def work() -> None:
-        try:
-            result.append(cst.parse_module(text).visit(_Rewriter()).code)
-        except (cst.ParserSyntaxError, cst.CSTValidationError, RecursionError, SyntaxError, ValueError):
-            return
+        for version in (text, _CLOSE_KEYWORD.sub(" ", text)):
+            try:
+                result.append(cst.parse_module(version).visit(_Rewriter()).code)
+                return
+            except cst.CSTValidationError:
+                continue
+            except (cst.ParserSyntaxError, RecursionError, SyntaxError, ValueError):
+                return
 
     old = threading.stack_size(STACK_BYTES)
     try:

@@ -48,9 +48,9 @@ def find_submission(path: Path, *, base: str, name: str | None) -> Found:
     if isinstance(diff, str):
         notes.append((".", diff))
         diff = None
-    if (root / "records").is_dir():
-        return _from_repository(root, diff, name, notes, shown)
     itself = _any(names, _STRONG) or (_in_track(root) and _worth(root, names))
+    if (root / "records").is_dir() and not _in_track(root):
+        return _from_repository(root, diff, name, notes, shown)
     if itself and name in (None, root.name):
         return _made(root, diff, notes)
     inner = _inner(root)

@@ -43,6 +43,7 @@ def test_the_312_grammar_gives_the_same_values_and_lines() -> None:
         ("x = f'{\n  'a'  # why\n}'", "a"),
         ("d = {'w': 4}\nx = f'{'z':>{d['w']}}'", "   z"),
         ("x = rf'\\d{'a'}'", "\\da"),
+        ("y = sum((1)-(0 if a else 2)for a in [1])\nx = f'{'a'}{y}'", "a1"),
     ],
 )
 def test_rewritten_strings_keep_their_value(text: str, expected: str) -> None:
