@@ -298,6 +298,8 @@ def run_hooks(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, res
     if not m.hooks or obj.weights is None:
         return
     labels, deps = union(args)
+    for arg in args:
+        labels = labels | m.deep(arg)
     inner = Val(UNKNOWN, labels | frozenset({m.par(obj.weights.root())}), deps)
     for hook in list(m.hooks):
         call_value(m, frame, node, hook, [Val(objs=(obj,)), make_tuple(m, [inner]), inner], {})
@@ -311,7 +313,10 @@ def call_opaque(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, k
         return call_value(m, frame, node, obj.elem, args, kwargs)
     val = generic(m, args, kwargs)
     if obj.weights is not None:
-        return _with_weights(m, obj, val)
+        val = _with_weights(m, obj, val)
+        if m.forward_depth == 0:
+            run_hooks(m, frame, node, obj, args, val)
+        return val
     return val.with_labels(m.deep_obj(obj))
 
 

@@ -37,11 +37,33 @@ def element(m: Machine, node: ast.AST, iterable: Val, state: LoopState) -> Val:
         if obj.kind == "zip":
             return make_tuple(m, [element(m, node, v, state) for v in (obj.items or {}).values()])
     inner = peek(m, iterable)
+    if _holds_singles(iterable):
+        return Val(inner.const if turn_count(iterable) == 1 else UNKNOWN, _revary(m, inner.labels, mark), inner.deps | mark, (), inner.string)
     val = Val(inner.const if turn_count(iterable) == 1 else UNKNOWN, inner.labels | iterable.labels, inner.deps | mark, inner.objs, inner.string)
     for obj in val.objs:
         if obj.kind in ("tuple", "list") and (obj.items or obj.elem):
             return _spread(m, node, val, obj, mark)
     return access(m, node, val, mark)
+
+
+def _holds_singles(iterable: Val) -> bool:
+    """Whether an iterable is a few values written out one by one: going through them is no access to a text."""
+    for obj in iterable.objs:
+        if obj.kind not in ("tuple", "list") or obj.data != "literal" or obj.elem is not None or not obj.items:
+            return False
+        if any(v.objs for v in obj.items.values()):
+            return False
+    return len(iterable.objs) == 1
+
+
+def _revary(m: Machine, labels: Labels, mark: Labels) -> Labels:
+    """The same accesses, varying with one loop more."""
+    old = m.of_kind(labels, "acc")
+    if not old:
+        return labels
+    keys = [m.labels[n].key for n in old]
+    new = frozenset(m.label("acc", key[0], key[1] | mark, *key[2:]) for key in keys)
+    return m.without(labels, "acc") | new
 
 
 def _of_constants(m: Machine, items: list[object], iterable: Val, state: LoopState, mark: Labels) -> Val:

@@ -24,7 +24,7 @@ def open_loop(m: Machine, node: ast.AST, turns: int | None) -> LoopState:
     key = (m.stack(), m.frame.file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
     state = m.loop_keys.get(key)
     if state is None:
-        state = LoopState(len(m.loop_keys), m.site(node), turns)
+        state = LoopState(len(m.loop_keys), m.site(node), turns, node=node)
         m.loop_keys[key] = state
         m.loop_table[state.id] = state
     elif state.turns != turns:
