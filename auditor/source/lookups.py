@@ -8,6 +8,7 @@ more: the token whose probability the quotient is.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 
 from auditor.source import mixes
@@ -15,6 +16,7 @@ from auditor.source.iteration import access, is_tokens, peek
 from auditor.source.machine import Machine
 from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, join
 
+_SPLIT = re.compile(r"(?:train|val)\w*[-_.*/\x00]", re.I)
 _STRUCTURES = ("dict", "list", "tuple", "function", "class", "instance", "set")
 
 
@@ -37,12 +39,18 @@ def select(m: Machine, base: Val, key: Val) -> Val | None:
                 one = items[key.const]
             elif obj.kind in ("list", "tuple") and isinstance(key.const, int) and key.const < 0 and obj.elem is None:
                 one = items.get(len(items) + key.const)
+            elif obj.kind == "dict" and items and (name := file_key(key)) is not None and all(map(_names_split, items)):
+                one = items.get(name, NOTHING)
             if one is None:
                 one = peek(m, Val(objs=(obj,))) if obj.kind != "dict" else _any_value(obj)
             one = one.with_labels(obj.labels, obj.deps) if one.objs or obj.kind != "dict" else one
         if one is not None:
             found = one if found is None else join(found, one)
     return found
+
+
+def _names_split(key: object) -> bool:
+    return isinstance(key, str) and _SPLIT.search(key) is not None
 
 
 def _hashable(value: object) -> bool:
@@ -106,7 +114,7 @@ def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels)
     tokens, hashed = key_tokens(m, key, key_labels)
     event = m.event("lookup", node, val.labels | key_labels, tokens=tokens, hashed=EMPTY, fixed=True)
     event.data["tokens"] |= tokens
-    extra = key_labels | {m.label("look", event.id), m.label("byte")}
+    extra = key_labels | {m.label("prop", event.id), m.label("byte")}
     return Val(UNKNOWN, val.labels | extra, val.deps | _key_deps(m, key), (), None)
 
 
@@ -221,3 +229,9 @@ def least(m: Machine, node: ast.AST, name: str, parts: list[Labels]) -> None:
     scored = [s for s in scored if s]
     if len(scored) >= 2 and any(s != scored[0] for s in scored[1:]) and name not in ("max", "maximum"):
         m.event("choice", node, frozenset().union(*parts), first=scored[0], second=frozenset().union(*scored[1:]))
+
+
+def file_key(key: Val) -> str | None:
+    """The text of a key that names a data split, also when parts of it are unknown: a cache of files by path."""
+    text = None if key.known and not isinstance(key.const, str) else key.string
+    return text if text is not None and _SPLIT.search(text) else None

@@ -285,9 +285,10 @@ def _get(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs
     default = args[1] if len(args) > 1 else NONE
     single = owner.objs[0] if len(owner.objs) == 1 else None
     if single is not None and single.kind == "dict" and single.items is not None and single.elem is None and not single.labels:
-        if args[0].known and args[0].const not in single.items:
+        name = args[0].const if args[0].known else lookups.file_key(args[0])
+        if name is not None and name not in single.items:
             return default
-        if args[0].known:
+        if name is not None:
             return found
     return join(found, Val(UNKNOWN, default.labels, default.deps, default.objs, default.text))
 

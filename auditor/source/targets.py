@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from auditor.source import mixes
+from auditor.source import lookups, mixes
 from auditor.source.calibration import statistics
 from auditor.source.facts import Origin, StateKind
 from auditor.source.iteration import is_tokens, make_tuple, peek
@@ -162,10 +162,11 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
         if obj.kind in ("cell", "list", "dict", "opaque", "set"):
             labels = m.without(added, "acc", "look") if counted else m.without(added, "acc") if stat else added
             labels = m.without(labels, "grd") if obj.weights is not None else labels
-            m.taint(obj, labels | upd | stat, val.deps)
+            if obj.kind != "dict" or key is None or key.known or lookups.file_key(key) is None:
+                m.taint(obj, labels | upd | stat, val.deps)
             if upd and obj.weights is None:
                 obj.data = "table"
-            _keep(m, obj, val, key)
+            _keep(m, obj, Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if counted else val, key)
         elif obj.kind == "instance":
             setter = "__setitem__"
             m.taint(obj, added | upd) if setter not in obj.attrs else None
@@ -177,6 +178,8 @@ def _keep(m: Machine, obj: Obj, val: Val, key: Val | None) -> None:
         return
     if key.known and isinstance(key.const, (str, int)) and obj.items is not None and (obj.kind == "dict" or key.const in obj.items):
         m.add_element(obj, val, key.const)
+    elif obj.kind == "dict" and obj.items is not None and (name := lookups.file_key(key)) is not None:
+        m.add_element(obj, val, name)
     else:
         if obj.kind == "dict":
             obj.attrs["%key"] = join(obj.attrs.get("%key", NOTHING), Val(UNKNOWN, key.labels, key.deps, key.objs, key.string))
