@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from auditor.core.types import Confidence, PathStep
@@ -45,17 +46,30 @@ def analyse_causality(index: Index, settings: Settings) -> tuple[tuple[NonCausal
 
 def _roots(index: Index) -> list[tuple[str, Function]]:
     """Classes that embed token ids, with the methods that give logits or the loss."""
-    used = _constructed(index)
+    used, scored = _constructed(index), _scored_calls(index)
     roots: list[tuple[str, Function]] = []
     for function in index.functions:
         cls = function.class_name
         if cls is None or function.node is None or cls not in used or len(function.params) < 2:
             continue
-        if not (function.name == "forward" or "logits" in function.name or function.name.startswith("forward_")):
+        if function.name != "forward" and function.name not in scored:
             continue
         if _embeds(index, cls) and _has_head(index, cls):
             roots.append((cls, function))
     return roots[:8]
+
+
+_SCORING = frozenset({"cross_entropy", "log_softmax", "nll_loss", "logsumexp", "linear_cross_entropy"})
+
+
+def _scored_calls(index: Index) -> set[str]:
+    """Names of methods that are called where losses are computed (not those that only generate)."""
+    names: set[str] = set()
+    for function in index.functions:
+        called = {n.func.attr for n in function.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
+        if called & _SCORING:
+            names |= {name for name in called if "logits" in name or name.startswith("forward")}
+    return names
 
 
 def _denoises(index: Index) -> bool:
@@ -64,40 +78,51 @@ def _denoises(index: Index) -> bool:
     Seen by ``where(random < p, MASK, ids)`` or ``ids[random < p] = MASK``, through one local name.
     """
     for function in index.functions:
-        random = {
-            t.id
-            for n in function.nodes
-            if isinstance(n, ast.Assign) and any(_draws(c) for c in ast.walk(n.value))
-            for t in n.targets
-            if isinstance(t, ast.Name)
-        }
-        masks = {
-            t.id
-            for n in function.nodes
-            if isinstance(n, ast.Assign) and _compares_random(n.value, random)
-            for t in n.targets
-            if isinstance(t, ast.Name)
-        }
-        for node in function.nodes:
-            test: ast.expr | None = None
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and len(node.args) == 3
-                and (node.func.attr == "where" and isinstance(node.args[1], ast.Name | ast.Attribute | ast.Constant))
-            ):
-                test = node.args[0]
-            elif (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Subscript)
-                and isinstance(node.value, ast.Name | ast.Attribute | ast.Constant)
-            ):
-                test = node.targets[0].slice
-            if test is not None and (
-                _compares_random(test, random) or (isinstance(test, ast.Name) and test.id in masks)
-            ):
-                return True
+        bound = [
+            (target.id, node.value)
+            for node in function.nodes
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        random = _closure(bound, lambda value: any(_draws(c) for c in ast.walk(value)))
+        masks = {name for name, value in bound if _compares_random(value, random)}
+        masks |= _spread(bound, masks) & random
+        if any(_overwrites(node, random, masks) for node in function.nodes):
+            return True
     return False
+
+
+def _closure(bound: list[tuple[str, ast.expr]], first: Callable[[ast.expr], bool]) -> set[str]:
+    """Names whose value passes ``first``, or mentions such a name."""
+    return _spread(bound, {name for name, value in bound if first(value)})
+
+
+def _spread(bound: list[tuple[str, ast.expr]], names: set[str]) -> set[str]:
+    """``names`` and those whose value mentions one of them."""
+    names = set(names)
+    for _ in range(4):
+        more = {n for n, value in bound if any(isinstance(c, ast.Name) and c.id in names for c in ast.walk(value))}
+        if more <= names:
+            break
+        names |= more
+    return names
+
+
+def _overwrites(node: ast.AST, random: set[str], masks: set[str]) -> bool:
+    """``where(mask, CONSTANT, ids)`` or ``ids[mask] = CONSTANT`` under a random mask."""
+    constant = ast.Name | ast.Attribute | ast.Constant
+    test: ast.expr | None = None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 3:
+        filled = isinstance(node.args[1], constant) or "full" in ast.unparse(node.args[1])
+        test = node.args[0] if node.func.attr == "where" and filled else None
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
+        test = node.args[0] if node.func.attr == "masked_fill" and isinstance(node.args[1], constant) else None
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        test = node.targets[0].slice if isinstance(node.value, constant) else None
+    if test is None:
+        return False
+    return _compares_random(test, random) or any(isinstance(c, ast.Name) and c.id in masks for c in ast.walk(test))
 
 
 def _draws(node: ast.AST) -> bool:
@@ -159,7 +184,10 @@ class _Walk(Forward):
                 names[param] = Tensor(
                     (B, T), shift=1, ahead=Trail((self.step_at(method.node or ast.Pass(), "the targets"),))
                 )
+        self._embedded = False
         value = self.enter(method, names, cls)
+        if not self._embedded:
+            return []
         ends = list(self._losses)
         place = PathStep(
             method.file, method.node.lineno if method.node else 1, f"{self._root} returns it as its result"

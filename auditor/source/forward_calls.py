@@ -102,6 +102,7 @@ class Calls(Expressions):
             return UNKNOWN
         options = dict(module.options)
         if name in {"Embedding", "EmbeddingBag"}:
+            self._embedded = self._embedded or first.is_input
             return replace(first, dims=(*first.dims, D) if first.dims is not None else None, is_input=False)
         if name == "MultiheadAttention":
             masks = [named.get("attn_mask", Plain(None)), named.get("is_causal", Plain(False)), *args[4:]]
@@ -142,7 +143,7 @@ class Calls(Expressions):
         self, name: str, args: list[Value], named: dict[str, Value], node: ast.Call, scope: Scope
     ) -> Value | None:
         if name == "scaled_dot_product_attention":
-            masks = [named.get("attn_mask", args[3] if len(args) > 3 else Plain(None))]
+            masks = [named.get("attn_mask", args[3] if len(args) > 3 else Plain(None)), named.get("mask", Plain(None))]
             causal = named.get("is_causal", args[5] if len(args) > 5 else Plain(False))
             what, need = "scaled_dot_product_attention without a causal mask", -2
         elif name in _FLASH:
@@ -195,6 +196,7 @@ class Calls(Expressions):
             return self._cat(name, args, named, node, step)
         if name == "embedding" and args and isinstance(args[0], Tensor):
             first = args[0]
+            self._embedded = self._embedded or first.is_input
             return replace(first, dims=(*first.dims, D) if first.dims is not None else None, is_input=False)
         if name in {"where", "baddbmm"}:
             value = combine(args, self.step_at(node, "spread over all positions, earlier ones included", scope))

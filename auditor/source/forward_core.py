@@ -51,6 +51,8 @@ class ForwardCore:
         self._built: dict[str, dict[str, list[Module]]] = {}
         self._losses: list[tuple[Tensor, int | None, PathStep]] = []
         self._root = ""
+        self._embedded = False
+        """Whether the root's first argument was looked up in an embedding: it holds token ids."""
 
     def enter(self, function: Function, names: dict[str, Value], owner: str | None) -> Value:
         """Walk ``function`` with its parameters bound; all that it may return, joined."""
@@ -178,5 +180,5 @@ def forgotten(values: list[Value]) -> Value:
     if not tensors:
         return UNKNOWN
     mixed = next((t.mixed for t in tensors if t.mixed), None)
-    same = tensors[0].dims if len(tensors) == 1 else None
+    same = tensors[0].dims if len(tensors) == 1 and not tensors[0].is_input else None
     return Tensor(same, None, None, mixed.unsure() if mixed else None)

@@ -188,6 +188,7 @@ class Expressions(ForwardCore):
             return self._index_tensor(base, node, scope)
         inside = self.value_of(node.slice, scope) if not isinstance(node.slice, ast.Slice | ast.Tuple) else UNKNOWN
         if isinstance(inside, Tensor):  # a weight table looked up by something that depends on the tokens
+            self._embedded = self._embedded or inside.is_input
             return replace(inside, dims=(*inside.dims, D) if inside.dims is not None else None, is_input=False)
         return UNKNOWN
 

@@ -262,7 +262,13 @@ def permuted(dims: Dims | None, order: list[int]) -> Dims | None:
 def concatenated(parts: list[Value], axis: int, step: PathStep, lengths: list[int | None]) -> Value:
     """``torch.cat``: along the sequence axis whatever stands in front moves the rest back by its length."""
     tensors = [p for p in parts if isinstance(p, Tensor)]
-    whole = combine(list(parts), step)
+    seen = False
+    ordered: list[Value] = []
+    for part in parts:  # what is put behind the sequence is seen by no earlier position
+        behind = seen and isinstance(part, Tensor) and not part.has_sequence and part.axis(axis) == ONE
+        ordered += [] if behind else [part]
+        seen = seen or (isinstance(part, Tensor) and part.axis(axis) == T)
+    whole = combine(ordered, step)
     if not isinstance(whole, Tensor):
         return UNKNOWN
     width = max((len(t.dims) for t in tensors if t.dims is not None), default=0)
