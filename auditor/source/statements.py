@@ -11,7 +11,7 @@ from auditor.source import calibration, definitions, mixes, targets
 from auditor.source.expressions import evaluate
 from auditor.source.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.machine import Frame, Machine
-from auditor.source.values import NONE, NOTHING, Val, join
+from auditor.source.values import EMPTY, NONE, NOTHING, Val, join
 
 __all__ = ["Flow", "walk_block"]
 
@@ -83,8 +83,10 @@ def _return(m: Machine, frame: Frame, node: ast.Return) -> Flow:
 def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
     test = evaluate(m, frame, node.test)
     truth = truth_of(test)
-    if truth is not None and _ran_anyway(m, frame, node, truth):
-        truth = None
+    apart = False
+    if truth is not None and not test.deps and _ran_anyway(m, frame, node, truth):
+        apart = _printed_in(m, frame, node.body if truth else node.orelse)
+        truth = None if apart else not truth
     if truth is not None:
         body, dead = (node.body, node.orelse) if truth else (node.orelse, node.body)
         if truth and _only_raises(body):
@@ -93,7 +95,7 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
             definitions.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
     with m.gate(mixes.gates(m, test)):
-        flow, ends = _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=hangs_on_setting(m, test))
+        flow, ends = _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=apart or hangs_on_setting(m, test))
     mixes.branches(m, frame, node, test, ends)
     return flow
 
@@ -118,7 +120,12 @@ def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[a
     before = frame.env
     ends: list[dict[str, Val]] = []
     flows: list[Flow] = []
+    weights = [(c, c.labels, c.grads) for c in m.cells] if m.open_settings else []
     for body in bodies:
+        for cell, _, _ in weights:
+            cell.other = cell.other | cell.labels
+        for cell, labels, grads in weights:  # a setting chooses one branch: the others' updates do not reach it
+            cell.labels, cell.grads = labels, grads
         frame.env = dict(before)
         m.uncertain.append(guard)
         try:
@@ -130,11 +137,25 @@ def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[a
             ends.append(frame.env)
         elif flow in (Flow.BREAK, Flow.CONTINUE):
             frame.left.append(frame.env)
+    for cell, _, _ in weights:
+        cell.labels, cell.other = cell.labels | cell.other, EMPTY
     before.update(join_envs(ends) if ends else {})
     frame.env = before
     if ends:
         return Flow.NEXT, ends
     return next((f for f in (Flow.RETURN, Flow.BREAK, Flow.CONTINUE, Flow.RAISE) if f in flows), Flow.NEXT), ends
+
+
+def _span(body: Sequence[ast.stmt]) -> tuple[int, int]:
+    return body[0].lineno, getattr(body[-1], "end_lineno", None) or body[-1].lineno
+
+
+def _printed_in(m: Machine, frame: Frame, body: Sequence[ast.stmt]) -> bool:
+    """Whether the log has a line that one of these statements printed."""
+    if not body:
+        return False
+    first, last = _span(body)
+    return any(first <= line <= last for line in m.executed.get(frame.file, ()))
 
 
 def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
@@ -145,8 +166,8 @@ def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
     dead = node.orelse if truth else node.body
     if not dead:
         return False
-    first, last = dead[0].lineno, getattr(dead[-1], "end_lineno", None) or dead[-1].lineno
-    if any(first <= line <= last for line in lines):
+    first, last = _span(dead)
+    if _printed_in(m, frame, dead):
         m.note(f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines printed there")
         return True
     return False

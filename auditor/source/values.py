@@ -32,7 +32,8 @@ class Label:
 
     kind: ``src`` data origin, ``acc`` token access, ``upd`` state update, ``nll`` loss of a target, ``look`` table
     look-up, ``par`` parameters of a weight cell, ``stat`` accumulated activation statistics, ``hash`` passed through
-    a hash, ``byte`` made of the bytes of a token, ``ext`` an external file, ``gen`` generated or random tokens.
+    a hash, ``byte`` made of the bytes of a token, ``prop`` a fixed table's entry for a token, ``mix`` a suspect sum,
+    ``odd`` experts of which one is no loss, ``tune`` chosen by scores, ``ext`` an external file, ``gen`` generated or random tokens.
     """
 
     kind: str
@@ -71,6 +72,8 @@ class WeightCell:
     grads: Labels = EMPTY
     parent: WeightCell | None = None
     owners: list[Obj] = field(default_factory=list)
+    other: Labels = EMPTY
+    """What alternatives of the branch that is being walked have left."""
     made_in: Labels = EMPTY
     """Loops in which it was made: it does not outlive their turns."""
 
