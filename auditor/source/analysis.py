@@ -189,7 +189,7 @@ class Conversion:
 
     def _score(self, event: Event) -> Score:
         m = self.m
-        looked = self._ids(event, "look")
+        looked = self._ids(event, "look") | frozenset(n for n in self._ids(event, "prop") if m.events[n].data.get("gate"))
         depends = self._ids(event, "upd")
         for number in looked:
             depends = depends | self._ids(m.events[number], "upd")

@@ -79,12 +79,23 @@ def subscript_base(m: Machine, frame: Frame, node: ast.AST) -> Val:
 
 def _subscript(m: Machine, frame: Frame, node: ast.Subscript) -> Val:
     base = _part(m, frame, node, evaluate(m, frame, node.value))
+    if _only_reshapes(node.slice) and not any(o.kind in ("dict", "environ") for o in base.objs):
+        return base
     if isinstance(node.slice, ast.Slice):
         parts = [evaluate(m, frame, p) for p in (node.slice.lower, node.slice.upper, node.slice.step) if p is not None]
         key = Val(UNKNOWN, *_union_deep(m, parts))
         return _sliced(m, frame, node, base, key)
     key = evaluate(m, frame, node.slice)
     return lookups.read(m, node, base, key)
+
+
+def _only_reshapes(key: ast.expr) -> bool:
+    """``x[None]``, ``x[:, None]``, ``x[...]``: the same elements in another shape."""
+    if isinstance(key, ast.Tuple):
+        return bool(key.elts) and all(_only_reshapes(e) for e in key.elts)
+    if isinstance(key, ast.Slice):
+        return key.lower is None and key.upper is None and key.step is None
+    return isinstance(key, ast.Constant) and (key.value is None or key.value is ...)
 
 
 def _part(m: Machine, frame: Frame, node: ast.Subscript, base: Val) -> Val:

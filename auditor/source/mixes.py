@@ -186,7 +186,7 @@ def late(m: Machine, selecting: Labels, value: Labels) -> None:
 def gated(m: Machine, inputs: Labels, targets: Labels) -> None:
     """A loss is computed: what its inputs took from fixed tables by the very target is a gate."""
     own = {m.labels[n].key[0] for n in m.of_kind(targets, "acc")}
-    looks = m.of_kind(inputs, "look")
+    looks = m.of_kind(inputs, "look", "prop")
     if not own or not looks:
         return
     learned = frozenset().union(*(c.labels for c in m.par_cells(inputs)), EMPTY)
@@ -200,7 +200,7 @@ def gated(m: Machine, inputs: Labels, targets: Labels) -> None:
 
 def gates(m: Machine, test: Val) -> Labels:
     """Look-ups of fixed tables by one token that decide a branch."""
-    found = m.of_kind(m.deep(test), "look")
+    found = m.of_kind(m.deep(test), "look", "prop")
     return frozenset(n for n in found if not m.of_kind(m.events[m.labels[n].key[0]].labels, "upd"))
 
 
