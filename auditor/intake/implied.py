@@ -36,14 +36,18 @@ class _Scan:
 
 
 def implied_settings(texts: Iterable[str], logs: Iterable[LogFile], knobs: Knobs) -> dict[str, Setting]:
-    """Settings by attribute name that the logs' lines prove; only for attributes fed by the environment."""
+    """Settings by attribute name that the logs' lines prove; only for attributes fed by the environment.
+
+    ``name: value`` proves nothing: a dump of all hyper-parameters prints the same.
+    """
     fed = {attribute for attribute in knobs.env.values() if attribute} | {name.lower() for name in knobs.env}
     scan = _Scan()
     for text in texts:
         tree = parse_python(text).tree
         if tree is not None:
             _walk(tree.body, frozenset(), "", scan, fed)
-    marks = _marks(scan)
+    dumped = fed | set(knobs.env.values())
+    marks = {mark: facts for mark, facts in _marks(scan).items() if mark.rstrip(":= ") not in dumped}
     return _found(marks, logs) if marks else {}
 
 

@@ -141,7 +141,7 @@ def executed_of(
     executed: dict[str, set[int]] = {}
     for log in submission.logs:
         for number, line in enumerate(log.lines):
-            if line.strip() and not any(a <= number < b for a, b in skip.get(log.path, ())):
+            if line.strip() and ln.lone_setting(line) is None and not any(a <= number < b for a, b in skip.get(log.path, ())):
                 _note_executed(book.look(ln.clean(line)), executed)
     return {file: frozenset(found) for file, found in executed.items()}
 
@@ -165,7 +165,8 @@ def _compare(
             continue
         text = ln.clean(raw)
         hit = book.look(text)
-        _note_executed(hit, executed)
+        if kind is not LineKind.SETTING:  # a dump of all hyper-parameters prints ``name: value`` too
+            _note_executed(hit, executed)
         if not is_own(kind) or kind not in _CHECKED or len(text) > 400:
             continue
         total += 1
