@@ -56,6 +56,7 @@ def analyse(
         reason = f"{entry.path}:{problem.line if problem else 0}: {problem.reason if problem else 'does not parse'}"
         return SourceFacts(entry=entry.path, complete=False, unresolved=(reason,), texts=texts)
     machine = Machine(submission.launch, executed)
+    machine.entry_tree = parsed.tree
     machine.module_sources = _modules(machine, submission.modules)
     complete = _run(machine, entry, parsed.tree)
     facts = Conversion(machine).facts(entry.path, complete, texts)

@@ -25,6 +25,12 @@ def statistics(m: Machine, node: ast.AST, added: Labels) -> Labels:
     return EMPTY
 
 
+def in_model(m: Machine) -> bool:
+    """Whether the running function belongs to a model: what it keeps in names and lists is its forward's own."""
+    owner = m.frame.self_obj
+    return m.forward_depth > 0 or (owner is not None and owner.weights is not None)
+
+
 def _only_from(m: Machine, node: ast.AST, labels: Labels) -> bool:
     """Whether all statistics among ``labels`` were collected at ``node`` (in an earlier turn)."""
     here = m.site(node)
@@ -37,7 +43,7 @@ def accumulated(m: Machine, frame: Frame, node: ast.Assign, val: Val) -> Val:
 
     Inside a model's forward the same form is a residual stream, and so is what already held data in the first turn.
     """
-    if m.forward_depth or not _accumulates(node):
+    if in_model(m) or not _accumulates(node):
         return val
     labels = m.deep(val)
     target = node.targets[0]

@@ -163,17 +163,3 @@ def library_name(m: Machine, full: str) -> Obj:
         obj = m.new("builtin", full)
         m.modules[key] = obj
     return obj
-
-
-def note_disabled(m: Machine, frame: Frame, test: ast.AST, dead: Sequence[ast.stmt], truth: bool) -> None:
-    """Record code that a resolved flag switches off, when it calls or updates anything."""
-    if not dead or m.uncertain:
-        return
-    if not any(isinstance(n, ast.Call) for stmt in dead for n in ast.walk(stmt)):
-        return
-    key = (frame.file, dead[0].lineno)
-    if key not in m.disabled:
-        text = ast.unparse(test)[:160]
-        m.disabled[key] = (m.site(dead[0]), text, f"`{text}` is {truth} under the settings found")
-
-

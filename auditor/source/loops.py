@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from auditor.source import definitions, targets
+from auditor.source import disabled, targets
 from auditor.source.expressions import evaluate
 from auditor.source.iteration import element, turn_count
 from auditor.source.machine import Frame, LoopState, Machine
@@ -39,7 +39,7 @@ def walk_for(m: Machine, frame: Frame, node: Any, turn: Turn) -> str:
     iterable = evaluate(m, frame, node.iter)
     turns = turn_count(iterable)
     if turns == 0:
-        definitions.note_disabled(m, frame, node.iter, node.body, False)
+        disabled.note_disabled(m, frame, node.iter, node.body, False)
         return "NEXT"
 
     def start(state: LoopState) -> bool:

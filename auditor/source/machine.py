@@ -99,6 +99,8 @@ class Machine:
         self.open_settings: list[str] = []
         self.notes: dict[str, None] = {}
         self.disabled: dict[tuple[str, int], tuple[Site, str, str]] = {}
+        self.setting_names: dict[str, frozenset[str]] = {}
+        self.entry_tree: ast.Module | None = None
         self.modules: dict[str, Obj] = {}
         self.module_sources: dict[str, tuple[str, ast.Module]] = {}
         self.memo: dict[tuple[Any, ...], Any] = {}

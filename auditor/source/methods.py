@@ -8,7 +8,7 @@ from typing import Any
 
 from auditor.source import lookups, outputs, scores, threads
 from auditor.source.attributes import METADATA
-from auditor.source.calibration import sampled, statistics
+from auditor.source.calibration import in_model, sampled, statistics
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
 from auditor.source.facts import StateKind
@@ -243,7 +243,7 @@ def _append(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
             if obj.data == "literal":
                 obj.data = None
             for val in args[-1:]:
-                if obj.kind == "list" and not m.forward_depth and (stat := statistics(m, node, m.deep(val))):
+                if obj.kind == "list" and not in_model(m) and (stat := statistics(m, node, m.deep(val))):
                     m.taint(obj, stat)
                 m.add_element(obj, val)
                 m.taint(obj, EMPTY, val.deps)

@@ -8,7 +8,9 @@ import re
 from auditor.source.facts import Origin, Site, StateKind
 from auditor.source.machine import Event, Machine
 
-_CLOCK = re.compile(r"wallclock|wall_clock|deadline|time_limit|time_budget|time_left|max_seconds|max_ms|reached_cap|elapsed", re.I)
+_CLOCK = re.compile(
+    r"wallclock|wall_clock|deadline|time_limit|time_budget|time_left|max_seconds|max_ms|reached_cap|elapsed", re.I
+)
 
 
 def training_loops(m: Machine, rank: dict[tuple[tuple[int, int], ...], int]) -> frozenset[int]:
@@ -17,16 +19,15 @@ def training_loops(m: Machine, rank: dict[tuple[tuple[int, int], ...], int]) -> 
     Loops that see training data alone are preferred to loops that see validation data too. A loop without a test of
     the clock that begins after the loop with such a test has ended is no part of it.
     """
-    told = [
-        e for e in m.events
-        if e.what == "update" and e.data["kind"] is StateKind.WEIGHTS and e.loops and Origin.TRAIN in m.origins(e.labels)
-    ]
+    updates = [e for e in m.events if e.what == "update" and e.data["kind"] is StateKind.WEIGHTS and e.loops]
+    told = [e for e in updates if Origin.TRAIN in m.origins(e.labels)]
     pure = [e for e in told if Origin.VAL not in m.origins(e.labels)] or told
     loops = {e.loops[0] for e in pure}
     clocked = {loop for loop in loops if len(loops) > 1 and _tests_clock(m.loop_table[loop].node)}
     if clocked:
         end = max(rank[e.position] for e in pure if e.loops[0] in clocked)
-        loops = {loop for loop in loops if loop in clocked or min(rank[e.position] for e in pure if e.loops[0] == loop) < end}
+        early = {e.loops[0] for e in pure if rank[e.position] < end}
+        loops = clocked | early
     return frozenset(loops)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from auditor.source import calibration, definitions, mixes, targets
+from auditor.source import calibration, definitions, disabled, mixes, targets
 from auditor.source.expressions import evaluate
 from auditor.source.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.machine import Frame, Machine
@@ -92,7 +92,7 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
         if truth and _only_raises(body):
             return Flow.NEXT  # the claimed run did finish: a test that would have stopped it was misjudged
         if dead:
-            definitions.note_disabled(m, frame, node.test, dead, truth)
+            disabled.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
     with m.gate(mixes.gates(m, test)):
         flow, ends = _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=apart or hangs_on_setting(m, test))
