@@ -31,7 +31,15 @@ def getenv(m: Machine, node: ast.AST, key: Val, default: Val | None) -> Val:
         return Val(str(m.launch.world_size or 8))
     if name in ("RANK", "LOCAL_RANK"):
         return Val("0")
-    return NONE if default is None else _marked(default)
+    if default is None:
+        return NONE
+    found = _marked(default)
+    if m.unknown_launch and default.const in _SWITCHES:
+        return found.with_labels(frozenset({m.label("cfg")}))
+    return found
+
+
+_SWITCHES = ("0", "1", 0, 1, "false", "true", "False", "True", "no", "yes")
 
 
 def _marked(val: Val) -> Val:
