@@ -55,13 +55,15 @@ def _table(name: str, key: str, values: np.ndarray) -> ShippedByteTable | None:
 
 
 def _tripled(counts: list[int]) -> int:
-    """Length of a run of threes that stands directly between single bytes and two-byte tokens; 0 when there is none."""
+    """Length of a run of threes among the single bytes, in front of all two-byte tokens; 0 when there is none."""
     for start in range(1, len(counts)):
-        if counts[start] == 3 and counts[start - 1] == 1:
+        if counts[start] > 3 or counts[start] == 2:
+            return 0
+        if counts[start] == 3:
             end = start
             while end < len(counts) and counts[end] == 3:
                 end += 1
             ones = sum(1 for c in counts[:start] if c == 1)
-            if end - start >= _MIN_RUN and end < len(counts) and counts[end] == 2 and ones >= 0.8 * start >= _MIN_RUN:
-                return end - start
+            followed = end < len(counts) and counts[end] in {1, 2}
+            return end - start if end - start >= _MIN_RUN and ones >= 0.8 * start >= _MIN_RUN and followed else 0
     return 0

@@ -40,6 +40,8 @@ class _State:
     """Variables that hold the token at the loop's own position."""
     tainted: dict[str, int] = field(default_factory=dict)
     """Variables decided by a property of the current token: name to the line of the look-up."""
+    plain: set[str] = field(default_factory=set)
+    """Of `tainted`, those that merely hold what the table says: to write them out is no decision by them."""
     positions: set[str] = field(default_factory=set)
     gates: list[_Gate] = field(default_factory=list)
 
@@ -160,11 +162,12 @@ def _expression(toks: list[Tok], state: _State, function: CFunction, under: int 
         return
     left, right = toks[:equal], toks[equal + 1 :]
     taint = _taint(right, state)
+    plain = taint is not None and under is None and not _decides(right, state)
     taint = taint if taint is not None else under
     bracket = next((i for i, t in enumerate(left) if t.text == "["), None)
     if bracket is not None:
         index = left[bracket + 1 : match_close(left, bracket, len(left))]
-        if taint is not None and bracket and _at_position(index, state) and left[bracket - 1].word:
+        if taint is not None and not plain and bracket and _at_position(index, state) and left[bracket - 1].word:
             state.gates.append(_Gate(function, left[0].line, taint, {left[bracket - 1].text}))
         return
     name = next((t.text for t in reversed(left) if t.word), "")
@@ -176,8 +179,14 @@ def _expression(toks: list[Tok], state: _State, function: CFunction, under: int 
         state.positions.add(name)
     elif taint is not None:
         state.tainted[name] = taint
+        (state.plain.add if plain else state.plain.discard)(name)
     else:
         state.tainted.pop(name, None)
+
+
+def _decides(toks: list[Tok], state: _State) -> bool:
+    """Whether a property decides in this expression: by ``?`` or through a name that something else decided."""
+    return any(t.text == "?" or (t.text in state.tainted and t.text not in state.plain) for t in toks)
 
 
 def _top_level(toks: list[Tok], at: int) -> bool:

@@ -37,6 +37,7 @@ def analyse_lossy(submission: Submission, trees: dict[str, ast.Module]) -> tuple
                 found += _lossy_call(flow, function, node)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found += _lossy_name(function.file, node, node.value)
+    found += _lossy_readme(submission)
     seen: dict[tuple[str, str], LossyText] = {}
     for item in found:
         seen.setdefault((item.file, item.what if item.call == "name" else f"{item.line}"), item)
@@ -98,6 +99,17 @@ def _lossy_name(file: str, node: ast.Constant, text: str) -> list[LossyText]:
     if match is None:
         return []
     return [LossyText(file, node.lineno, "name", f"the data or tokenizer is named {text!r}")]
+
+
+def _lossy_readme(submission: Submission) -> list[LossyText]:
+    """The README says that the text or tokenizer is folded (its first such line)."""
+    for number, line in enumerate((submission.readme or "").splitlines(), 1):
+        match = re.search(r"case-?fold(?:ed|ing)?\b|lower-?cased? (?:text|tokeni|vocab|data)", line, re.I)
+        if match:
+            return [
+                LossyText(submission.readme_path or "README.md", number, "name", f"the README says {match.group()!r}")
+            ]
+    return []
 
 
 # -- scaled losses
