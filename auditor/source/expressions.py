@@ -338,7 +338,8 @@ def _ifexp(m: Machine, frame: Frame, node: ast.IfExp) -> Val:
         a, b = evaluate(m, frame, node.body), evaluate(m, frame, node.orelse)
     finally:
         m.uncertain.pop()
-    lookups.chosen(m, node, m.deep(test), m.deep(a), m.deep(b))
+    if m.varies(m.deep(a) | m.deep(b)) & m.all_loops():  # else these are whole sums, and one of two results is shown
+        lookups.chosen(m, node, m.deep(test), m.deep(a), m.deep(b))
     return join(a, b)
 
 

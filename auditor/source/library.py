@@ -18,7 +18,7 @@ from auditor.source.environment import getenv
 from auditor.source.facts import Origin
 from auditor.source.iteration import access, dict_values, make_tuple, peek
 from auditor.source.loops import truth_of
-from auditor.source.machine import Frame, Machine
+from auditor.source.machine import Frame, Machine, merge_labels
 from auditor.source.targets import in_place, set_attribute
 from auditor.source.values import EMPTY, FALSE, HOLE, NONE, NOTHING, TRUE, UNKNOWN, Labels, Obj, Val, join, join_all, union
 
@@ -381,7 +381,9 @@ def _pure(m: Machine, node: ast.AST, name: str, pure: Callable[..., Any], args: 
         truth = truth_of(args[0])
         return Val(UNKNOWN if truth is None else truth, labels, deps)
     if name in ("min", "max") and len(args) >= 2:
-        lookups.least(m, node, name, [m.deep(a) for a in args])
+        parts = [m.deep(a) for a in args]
+        if m.varies(merge_labels(parts)) & m.all_loops():  # outside the loop over the data these are whole sums
+            lookups.least(m, node, name, parts)
         labels = labels | (mixes.most(m, node, [m.deep(a) for a in args]) if name == "max" else EMPTY)
     if name in ("min", "max") and len(args) == 1:
         return _extreme(m, node, name, args[0], kwargs.get("key"), Val(UNKNOWN, labels, deps))
