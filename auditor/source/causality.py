@@ -28,11 +28,12 @@ def analyse_causality(index: Index, settings: Settings) -> tuple[tuple[NonCausal
     """All proven or suspected look-aheads of the models, and what could not be followed."""
     found: dict[tuple[str, int], NonCausal] = {}
     unread: list[str] = []
-    denoising = _denoises(index)
+    denoising: bool | None = None
     walk = _Walk(index, settings)
     for name, method in _roots(index):
         try:
             for item in walk.root(name, method):
+                denoising = _denoises(index) if denoising is None else denoising
                 if denoising:
                     what = f"{item.what}; the model also fills in tokens that were masked at random"
                     item = replace(item, confidence=Confidence.MEDIUM, reach=Reach.UNKNOWN, what=what)

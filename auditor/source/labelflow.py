@@ -63,6 +63,8 @@ class Index:
     constants: dict[str, dict[str, object]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     """``g = f`` at top level: other names of functions."""
+    steps: list[Step] | None = None
+    """The statements that bind names, read once and shared by all flows over this index."""
 
     def resolve(self, func: ast.expr) -> list[Function]:
         """The functions that a call of ``func`` may enter, by its last name (at most four)."""
@@ -128,7 +130,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.ex
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One statement of interest: ``target`` takes ``value`` (no target: a bare call; ``returns``: a return)."""
 
     function: Function
@@ -151,7 +153,6 @@ class LabelFlow:
         self._labels: dict[Key, Labels] = {}
         self._hot: set[str] = set()
         self._changed = False
-        self._steps: list[_Step] | None = None
 
     def seed(self, function: Function, name: str, label: Label) -> None:
         """Say that ``name`` in ``function`` (an attribute when it starts with a dot) holds ``label``."""
@@ -165,11 +166,11 @@ class LabelFlow:
 
     def propagate(self) -> None:
         """Spread labels until nothing changes (bounded)."""
-        if self._steps is None:
-            self._steps = [step for function in self.index.functions for step in _steps(function)]
+        if self.index.steps is None:
+            self.index.steps = [step for function in self.index.functions for step in _steps(function)]
         for _ in range(_MAX_ROUNDS):
             self._changed = False
-            for step in self._steps:
+            for step in self.index.steps:
                 if not self._hot.isdisjoint(step.words):
                     self._apply(step)
             if not self._changed:
@@ -256,7 +257,7 @@ class LabelFlow:
             return frozenset(Label(label.role, label.seed, True) for label in found)
         return found
 
-    def _apply(self, step: _Step) -> None:
+    def _apply(self, step: Step) -> None:
         for call in step.calls:
             self._bind(call, step.function)
         if step.returns:
@@ -264,7 +265,7 @@ class LabelFlow:
         elif step.target is not None:
             self._store(step.target, step.value, step.function)
 
-    def _store_return(self, step: _Step) -> None:
+    def _store_return(self, step: Step) -> None:
         if isinstance(step.value, ast.Tuple):
             for position, part in enumerate(step.value.elts):
                 self._add((step.function, "return", position), self.labels(part, step.function), step.function.name)
@@ -340,7 +341,7 @@ class LabelFlow:
             self._changed = True
 
 
-def _steps(function: Function) -> Iterator[_Step]:
+def _steps(function: Function) -> Iterator[Step]:
     for node in function.nodes:
         match node:
             case ast.Assign():
@@ -365,7 +366,7 @@ def _steps(function: Function) -> Iterator[_Step]:
                 pass
 
 
-def _loop_steps(function: Function, node: ast.For) -> Iterator[_Step]:
+def _loop_steps(function: Function, node: ast.For) -> Iterator[Step]:
     """``for a, b in zip(x, y)``: pair the targets with what they run over; anything else keeps its labels."""
     source = node.iter
     inner: list[ast.expr] = []
@@ -378,7 +379,7 @@ def _loop_steps(function: Function, node: ast.For) -> Iterator[_Step]:
         yield _step(function, node.target, source)
 
 
-def _step(function: Function, target: ast.expr | None, value: ast.expr, *, returns: bool = False) -> _Step:
+def _step(function: Function, target: ast.expr | None, value: ast.expr, *, returns: bool = False) -> Step:
     calls: list[ast.Call] = []
     words: set[str] = set()
     for child in ast.walk(value):
@@ -388,4 +389,4 @@ def _step(function: Function, target: ast.expr | None, value: ast.expr, *, retur
             words.add(child.id)
         elif isinstance(child, ast.Attribute):
             words.add(child.attr)
-    return _Step(function, target, value, returns, tuple(calls), frozenset(words))
+    return Step(function, target, value, returns, tuple(calls), frozenset(words))

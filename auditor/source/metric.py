@@ -31,7 +31,7 @@ def analyse_metric(submission: Submission, trees: dict[str, ast.Module]) -> Metr
         scaled=analyse_scaling(index, settings),
         gates=analyse_native(submission, index, settings),
         noncausal=noncausal,
-        lossy=analyse_lossy(submission, trees),
+        lossy=analyse_lossy(submission, index if len(index.trees) == len(trees) else build_index(trees)),
         smear=analyse_smear(index, settings),
         unread=(*unread_bytes, *unread_model),
     )

@@ -22,12 +22,9 @@ _LOSS = "loss"
 # -- lossy normalisation
 
 
-def analyse_lossy(submission: Submission, trees: dict[str, ast.Module]) -> tuple[LossyText, ...]:
+def analyse_lossy(submission: Submission, index: Index) -> tuple[LossyText, ...]:
     """Text that is folded before it is tokenized, trainers told to fold, and data sets named after it."""
     found: list[LossyText] = []
-    from auditor.source.labelflow import build_index
-
-    index = build_index(trees)
     flow = LabelFlow(index)
     if _seed_lossy(flow, index):
         flow.propagate()
