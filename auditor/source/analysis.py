@@ -57,6 +57,10 @@ def analyse(
         return SourceFacts(entry=entry.path, complete=False, unresolved=(reason,), texts=texts)
     machine = Machine(submission.launch, executed)
     machine.entry_tree = parsed.tree
+    launch = submission.launch
+    machine.unknown_launch = not (submission.logs or launch.env or launch.argv or launch.logged)
+    if machine.unknown_launch:
+        machine.note("no log and no launch command was found: which switches were on is not known")
     machine.module_sources = _modules(machine, submission.modules)
     complete = _run(machine, entry, parsed.tree)
     facts = Conversion(machine).facts(entry.path, complete, texts)
@@ -229,6 +233,8 @@ class Conversion:
                 for n in self._ids(event, "tune"):
                     tuned.setdefault(n, set()).add(event.id)
         found = [(e, e.data["scores"] | tuned.get(e.id, set())) for e in m.events if e.what == "mix"]
+        known = [e for e, _ in found if (e.site.file, e.site.line, e.site.column) in m.explained]
+        found = [(e, s) for e, s in found if e.data["kind"] is not MixKind.TARGET_ONLY_MIX or e not in known]
         return [Mix(e.data["kind"], e.site, frozenset(scores), self._path(e), e.guard) for e, scores in found if scores]
 
     def _report(self, event: Event) -> Report:
@@ -256,4 +262,7 @@ class Conversion:
         ]
 
     def _external(self, event: Event) -> External:
-        return External(event.data["external"], event.site, event.data["call"], self._after_training(event), event.guard)
+        return External(
+            event.data["external"], event.site, event.data["call"], self._after_training(event), event.guard,
+            event.data.get("program", ""),
+        )

@@ -106,9 +106,13 @@ class Machine:
         self.memo: dict[tuple[Any, ...], Any] = {}
         self.kinds_cache: dict[Labels, frozenset[str]] = {}
         self.attributes_version = 0
+        self.unknown_launch = False
+        """Neither a log nor a command tells what was switched on: a default that is off decides nothing."""
         self.update_places: set[Position] = set()
         self.gradients: list[tuple[Labels, list[WeightCell]]] = []
         self.gates: Labels = EMPTY
+        self.explained: set[tuple[str, int, int]] = set()
+        """Places of sums of which a term was seen to be another expert's probability."""
         self.oldest_change = 1 << 62
         self.effects = 0
         self.steps = 0

@@ -87,6 +87,8 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
     if truth is not None and not test.deps and _ran_anyway(m, frame, node, truth):
         apart = _printed_in(m, frame, node.body if truth else node.orelse)
         truth = None if apart else not truth
+    if truth is False and m.unknown_launch and hangs_on_setting(m, test):
+        truth = None
     if truth is not None:
         body, dead = (node.body, node.orelse) if truth else (node.orelse, node.body)
         if truth and _only_raises(body):
