@@ -80,7 +80,7 @@ def _from_repository(
     root: Path, diff: Changes | None, name: str | None, notes: list[tuple[str, str]], shown: str
 ) -> Found:
     """``root`` holds ``records/``: the folder that the diff adds, else the only or the named one."""
-    listed = _record_folders(root)
+    listed = record_folders(root)
     if diff is not None and diff.top == root:
         added = _folders_of(diff.added, listed)
         choice = added or _folders_of(diff.modified, listed)
@@ -97,7 +97,7 @@ def _folders_of(files: Iterable[str], listed: list[str]) -> list[str]:
     return sorted(found)
 
 
-def _record_folders(root: Path) -> list[str]:
+def record_folders(root: Path) -> list[str]:
     """``records/<track>/<name>`` (or ``records/<name>`` for folders laid out otherwise), relative to ``root``."""
     found: list[str] = []
     for track in _subfolders(root / "records"):
@@ -111,7 +111,7 @@ def _record_folders(root: Path) -> list[str]:
             found.append(track.relative_to(root).as_posix())
         for child in children:
             if child.name == "records":  # a whole tree copied one level too deep
-                found.extend(f"{track.relative_to(root).as_posix()}/{name}" for name in _record_folders(track))
+                found.extend(f"{track.relative_to(root).as_posix()}/{name}" for name in record_folders(track))
             elif _worth(child, _names(child)):
                 found.append(child.relative_to(root).as_posix())
     return found
@@ -120,7 +120,7 @@ def _record_folders(root: Path) -> list[str]:
 def _inner(root: Path) -> list[str]:
     """Submission folders up to two levels below ``root``, relative to it."""
     if root.name == "records":
-        return [folder.removeprefix("records/") for folder in _record_folders(root.parent)]
+        return [folder.removeprefix("records/") for folder in record_folders(root.parent)]
     if root.name.startswith("track_"):
         return [child.name for child in _subfolders(root) if _worth(child, _names(child))]
     found: list[str] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 from auditor.core.submission import Submission
 from auditor.core.syntax import parse_python
 from auditor.intake import IntakeError
-from auditor.intake.find import Found, _record_folders, track_of
+from auditor.intake.find import Found, record_folders, track_of
 from auditor.intake.load import load_found
 
 
@@ -51,7 +51,7 @@ def _folders(roots: list[Path]) -> list[Path]:
     found: list[Path] = []
     for root in roots:
         for child in sorted(p for p in root.iterdir() if p.is_dir()):
-            found.extend(child / name for name in _record_folders(child))
+            found.extend(child / name for name in record_folders(child))
     return found
 
 
