@@ -12,6 +12,8 @@ from rules._examples import script
 from rules._order import distinct, place
 
 _INFO = re.compile(r"nvidia-smi|\bgit\b|\buname\b|\bhostname\b|\blscpu\b|\bnproc\b|\bfree\b|\bdf\b|\bpip\b")
+_PYTHON = frozenset({"python", "python3", "pyminify", "torchrun"})
+"""The interpreter, and scripts that Python packages install."""
 _LRZIP = '''
 def squeeze(path):
     subprocess.run(["lrzip", "-z", "-L", "9", "-f", "-o", path + ".lrz", path], check=True)@@
@@ -20,6 +22,11 @@ def squeeze(path):
 _COMPILE = '''
 def build_counter():
     os.system("gcc -O3 -shared -fPIC -o counter.so counter.c")@@
+'''
+_MINIFY = '''
+def code_bytes(args, log0):
+    small = subprocess.run([sys.executable, "-m", "python_minifier", __file__], capture_output=True).stdout
+    log0(len(small), len(subprocess.run(["pyminify", __file__], capture_output=True).stdout))
 '''
 _SMI = '''
 def log_devices(log0):
@@ -57,7 +64,7 @@ class SystemDeps(Rule):
         calls = [call for call in facts.external if call.what == "subprocess" and not _informs(facts, call)]
         findings = [
             Finding(Confidence.MEDIUM if call.guard else Confidence.HIGH,
-                    f"starts a program: {call.call}", place(call.site))
+                    f"starts a program: {call.program or call.call}", place(call.site))
             for call in calls
         ]
         if findings:
@@ -70,6 +77,8 @@ class SystemDeps(Rule):
         Example("plain", {"train_gpt.py": script()}),
         Example("nvidia-smi for the log", {"train_gpt.py": script(
             _SMI, imports="import subprocess\n", before="log_devices(log0)\n")}),
+        Example("a package's own script", {"train_gpt.py": script(
+            _MINIFY, imports="import subprocess\nimport sys\n", before="code_bytes(args, log0)\n")}),
         Example("compressor never called", {"train_gpt.py": script(
             _LRZIP.replace("@@", ""), imports="import subprocess\n")}),
     ]
@@ -84,6 +93,8 @@ class SystemDeps(Rule):
 
 
 def _informs(facts: SourceFacts, call: External) -> bool:
-    """Whether the program started only informs about the machine, by the text of the call."""
+    """Whether the program started only informs about the machine, or comes with Python; by the text if not known."""
+    if call.program:
+        return call.program in _PYTHON or _INFO.search(call.program) is not None
     lines = facts.texts.get(call.site.file, "").splitlines()[call.site.line - 1 : call.site.end_line]
     return _INFO.search(" ".join([call.call, *lines])) is not None

@@ -217,6 +217,8 @@ class External:
     call: str
     after_training: bool
     guard: str = ""
+    program: str = ""
+    """The program that is started, when it is known (``lrzip``; ``python`` for the interpreter itself)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         return made
     if name.startswith("builtins."):
         return _builtin(m, frame, node, last, args, kwargs)
-    outputs.external(m, node, name)
+    outputs.external(m, node, name, args)
     return generic(m, args, kwargs)
 
 

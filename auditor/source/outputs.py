@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 
 from auditor.source.facts import Site
 from auditor.source.machine import Machine
-from auditor.source.values import Val
+from auditor.source.values import HOLE, NOTHING, Val
 
-_NETWORK = re.compile(r"^(urllib|requests|httpx|aiohttp|socket|http\.client|huggingface_hub|wandb|boto3|ftplib|paramiko)\b")
+_NETWORK = re.compile(
+    r"^(urllib|requests|httpx|aiohttp|socket|http\.client|huggingface_hub|wandb|boto3|ftplib|paramiko)\b"
+)
 _PROCESS = re.compile(r"^(subprocess\.|os\.(system|popen|exec|spawn|fork)|pty\.|multiprocessing\.Process)")
-_DYNAMIC = frozenset({"builtins.exec", "builtins.eval", "builtins.__import__", "importlib.import_module", "runpy.run_path"})
+_DYNAMIC = frozenset({
+    "builtins.exec", "builtins.eval", "builtins.__import__", "importlib.import_module", "runpy.run_path",
+})
 _SNIFFING = re.compile(r"^(sys\.gettrace|inspect\.stack|platform\.|psutil\.|os\.getppid|socket\.gethostname)")
 
 
@@ -35,7 +40,7 @@ def _origin(m: Machine, node: ast.AST, args: list[Val]) -> Site:
     return site
 
 
-def external(m: Machine, node: ast.AST, name: str) -> None:
+def external(m: Machine, node: ast.AST, name: str, args: Sequence[Val] = ()) -> None:
     """Network, subprocess, dynamic code, and questions about who is watching."""
     what = ""
     if _NETWORK.match(name):
@@ -47,4 +52,15 @@ def external(m: Machine, node: ast.AST, name: str) -> None:
     elif _SNIFFING.match(name):
         what = "sniffing"
     if what:
-        m.event("external", node, frozenset(), variant=name, call=name, external=what)
+        m.event("external", node, frozenset(), variant=name, call=name, external=what, program=_program(args))
+
+
+def _program(args: Sequence[Val]) -> str:
+    """The program that a call starts, without its folder; empty when it is not known."""
+    first = args[0] if args else NOTHING
+    parts = [obj.items[0] for obj in first.objs if obj.items and 0 in obj.items]
+    head = parts[0] if parts else first
+    if any(o.name == "sys.executable" for o in head.objs):
+        return "python"
+    words = (head.string or "").split()
+    return words[0].rpartition("/")[2] if words and HOLE not in words[0] else ""
