@@ -161,7 +161,7 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         folded = _fold(op, left.const, right.const)
         if folded is not UNKNOWN:
             return Val(folded, labels, deps)
-    a, b = left.string, right.string
+    a, b = _written(left), _written(right)
     if isinstance(op, ast.Add) and (a is not None or b is not None):
         objs = tuple(o for o in left.objs if o.kind in ("list", "tuple"))
         return Val(UNKNOWN, labels, deps, objs, (a if a is not None else HOLE) + (b if b is not None else HOLE))
@@ -178,6 +178,7 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
     elif isinstance(op, ast.Add):
         labels = labels | mixes.added(m, node, labels if left is right else m.deep(left), m.deep(right))
     elif isinstance(op, ast.Mult):
+        labels = labels | mixes.weighted(m, node, m.deep(left), m.deep(right))
         mixes.late(m, m.deep(left), m.deep(right))
         mixes.late(m, m.deep(right), m.deep(left))
     if isinstance(op, ast.Add) and any(o.kind == "list" for o in left.objs):
@@ -198,6 +199,11 @@ def _descend(m: Machine, node: ast.AST, left: Val, right: Val, labels: frozenset
     if not m.of_kind(other, "par"):
         return labels
     return m.without(labels, "grd") | apply_gradients(m, node, labels)
+
+
+def _written(val: Val) -> str | None:
+    """The string that a value is, as far as known; a number out of the environment is none."""
+    return val.const if isinstance(val.const, str) else None if val.text == "%env" else val.text
 
 
 def _unsized(m: Machine, val: Val) -> tuple[Obj, ...]:

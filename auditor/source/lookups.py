@@ -76,6 +76,8 @@ def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
         except IndexError:
             return NOTHING
     key_labels = m.deep(key)
+    if _derived(m, base, key_labels):
+        return Val(UNKNOWN, base.labels, base.deps | _key_deps(m, key), base.objs)
     mixes.late(m, key_labels, base.labels)
     found = lookup(m, node, base, key, key_labels)
     if found is not None:
@@ -116,6 +118,12 @@ def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels)
     event.data["tokens"] |= tokens
     extra = key_labels | {m.label("prop", event.id), m.label("byte")}
     return Val(UNKNOWN, val.labels | extra, val.deps | _key_deps(m, key), (), None)
+
+
+def _derived(m: Machine, base: Val, key_labels: Labels) -> bool:
+    """Whether ``base[key]`` picks, by position, some of the keys that were hashed out of tokens."""
+    hashed = m.label("hash") in base.labels and is_tokens(m, base.labels)
+    return hashed and not m.of_kind(key_labels, "src") and not any(o.kind in _STRUCTURES for o in base.objs)
 
 
 def _key_deps(m: Machine, key: Val) -> Labels:
@@ -201,9 +209,8 @@ def ratio(m: Machine, node: ast.AST, above: Labels, below: Labels) -> None:
 
 
 def _more_sites(m: Machine, above: Labels, below: Labels) -> bool:
-    """Whether the first key is made of more token accesses (by place) than the second, and shares some."""
-    a, b = ({m.labels[n].key[0][:3] for n in side} for side in (above, below))
-    return len(a) > len(b) and bool(a & b)
+    """Whether the first key is made of more token accesses (by place) than the second."""
+    return len({m.labels[n].key[0] for n in above}) > len({m.labels[n].key[0] for n in below})
 
 
 def hint(m: Machine, labels: Labels) -> None:

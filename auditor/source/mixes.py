@@ -32,6 +32,9 @@ def added(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
         if not nlls(m, a) or not m.has_origin(a, Origin.VAL):
             continue
         kind = _foreign(m, a, b)
+        if m.of_kind(b, "look", "nll"):
+            site = m.site(node)
+            m.explained.add((site.file, site.line, site.column))
         if kind is not None:
             event = m.event("mix", node, left | right, variant=kind, kind=kind, scores=frozenset())
             return frozenset({m.label("mix", event.id)})
@@ -49,6 +52,17 @@ def _foreign(m: Machine, score: Labels, other: Labels) -> MixKind | None:
     if not looks and {"par", "acc", "src"} <= kinds and m.has_origin(other, Origin.VAL):
         return MixKind.TARGET_ONLY_MIX
     return None
+
+
+def weighted(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
+    """A mark on a product of a table's probability and a weight that is made of the target's own loss."""
+    exp = m.label("exp")
+    for a, b in ((left, right), (right, left)):
+        if nlls(m, a) and exp not in a and m.of_kind(b, "look") and not nlls(m, b) and m.has_origin(a, Origin.VAL):
+            kind = MixKind.BEST_OF_EXPERTS
+            event = m.event("mix", node, left | right, variant=kind, kind=kind, scores=frozenset())
+            return frozenset({m.label("mix", event.id)})
+    return EMPTY
 
 
 def stacked(m: Machine, parts: Sequence[Labels]) -> Labels:

@@ -50,6 +50,8 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         lookups.least(m, node, name, deep)
     if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):
         return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
+    if name in ("exp", "exp2") and m.of_kind(deep[0] if deep else EMPTY, "nll"):
+        return Val(UNKNOWN, deep[0] | {m.label("exp")}, union(args)[1])
     if name in ("masked_fill", "masked_fill_", "masked_select", "mul", "multiply") and len(args) >= 2:
         mixes.late(m, deep[1], deep[0])
     if name in ("argmax", "argsort", "topk") and args:
