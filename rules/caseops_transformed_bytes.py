@@ -9,7 +9,9 @@ from auditor.record.facts import Ratio, RecordFacts
 from rules._metric import CANONICAL_BYTES, is_caseops
 from rules._record import folder, log
 
-_EXCESS = 1.05
+_EXCESS = (1.05, 1.12)
+"""Share of the transformed over the original bytes: 1.0895 over the whole validation text, 1.093 over 10,000 documents.
+Larger excesses are other mixtures of loss and bytes (``metric-ratio``)."""
 
 
 class CaseopsTransformedBytes(Rule):
@@ -48,7 +50,7 @@ class CaseopsTransformedBytes(Rule):
         stated = {(place.log, place.line) for _, place in facts.metric.logged_as}
         found = [
             self._finding(r, expected, (r.at.log, r.at.line) in stated)
-            for r in final if _EXCESS < r.bytes_per_token / expected < 1.25
+            for r in final if _EXCESS[0] < r.bytes_per_token / expected < _EXCESS[1]
         ]
         if found:
             return Ruled.found(found[:6], "the denominator holds the bytes of the transformed text")
