@@ -169,6 +169,8 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         return Val(UNKNOWN, labels, deps, (), f"{a or HOLE}/{b or HOLE}")
     if isinstance(op, ast.Mod) and a is not None:
         return Val(UNKNOWN, labels, deps, (), a)
+    if isinstance(op, (ast.Mod, ast.BitAnd, ast.RShift)):
+        labels = _bounded(m, left, right, labels)
     if isinstance(op, (ast.Mod, ast.BitXor, ast.BitAnd)) and is_tokens(m, labels):
         labels = labels | {m.label("hash")}
     if isinstance(op, (ast.Add, ast.Sub)) and m.gradients:
@@ -199,6 +201,15 @@ def _descend(m: Machine, node: ast.AST, left: Val, right: Val, labels: frozenset
     if not m.of_kind(other, "par"):
         return labels
     return m.without(labels, "grd") | apply_gradients(m, node, labels)
+
+
+def _bounded(m: Machine, left: Val, right: Val, labels: frozenset[int]) -> frozenset[int]:
+    """``key & mask``: what only bounds a key is no part of it."""
+    for one, other in ((left, right), (right, left)):
+        mine = m.deep(one)
+        if is_tokens(m, mine) and m.of_kind(mine, "acc") and not m.of_kind(m.deep(other), "acc"):
+            return mine
+    return labels
 
 
 def _written(val: Val) -> str | None:

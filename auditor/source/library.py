@@ -244,7 +244,7 @@ def store(m: Machine, where: Val, labels: Labels) -> None:
 def _cross_entropy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     logits = args[0] if args else kwargs.get("input", NOTHING)
     target = args[1] if len(args) > 1 else kwargs.get("target", kwargs.get("labels", NOTHING))
-    return scores.score(m, node, m.deep(logits), m.deep(target), union([logits, target])[1])
+    return scores.score(m, node, m.without(m.deep(logits), "exp"), m.deep(target), union([logits, target])[1])
 
 
 def _getenv(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:

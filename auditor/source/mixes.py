@@ -141,13 +141,36 @@ def branches(m: Machine, frame: Frame, node: ast.If, test: Val, ends: Sequence[d
             kept.append((stmt, la, lb))
         elif not nlls(m, la | lb):
             others.append((name, stmt))
-    if not any(isinstance(n, ast.Compare) and isinstance(n.ops[0], _ORDER) for n in ast.walk(node.test)):
+    if not any(_compares_losses(m, frame, n) for n in ast.walk(node.test)):
         return
+    kept += [(stmt, *parts) for stmt in (*node.body, *node.orelse) if (parts := _kept_element(m, frame, stmt, by))]
     for stmt, la, lb in kept:
         choice(m, stmt, la, lb)
     if kept:
         for name, stmt in others:
             frame.env[name] = tuned(m, stmt, by, frame.env[name])
+
+
+def _compares_losses(m: Machine, frame: Frame, test: ast.AST) -> bool:
+    from auditor.source.expressions import evaluate
+
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], _ORDER):
+        return False
+    return all(nlls(m, m.deep(evaluate(m, frame, side))) for side in (test.left, test.comparators[0]))
+
+
+def _kept_element(m: Machine, frame: Frame, stmt: ast.stmt, by: Labels) -> tuple[Labels, Labels] | None:
+    """``if new < old: losses[i] = new``: the new losses and the older ones."""
+    from auditor.source.expressions import evaluate
+
+    if not isinstance(stmt, ast.Assign) or not isinstance(stmt.targets[0], ast.Subscript):
+        return None
+    new, held = m.deep(evaluate(m, frame, stmt.value)), m.deep(evaluate(m, frame, stmt.targets[0].value))
+    sites = {m.events[m.labels[n].key[0]].site for n in nlls(m, new)}
+    old = held - nlls(m, new)
+    others = frozenset(n for n in nlls(m, old) if m.events[m.labels[n].key[0]].site not in sites)
+    old = (old - nlls(m, old)) | others if others else old
+    return (new, old) if nlls(m, new) & nlls(m, by) and nlls(m, old) & nlls(m, by) else None
 
 
 def _stored_names(stmt: ast.stmt) -> list[str]:

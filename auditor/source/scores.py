@@ -50,6 +50,10 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         lookups.least(m, node, name, deep)
     if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):
         return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
+    if name == "softmax" and deep:
+        return Val(UNKNOWN, deep[0] | {m.label("exp")}, args[0].deps, args[0].objs if not m.of_kind(deep[0], "src") else ())
+    if name == "log_softmax" and deep:
+        return Val(UNKNOWN, m.without(deep[0], "exp"), args[0].deps)
     if name in ("exp", "exp2") and m.of_kind(deep[0] if deep else EMPTY, "nll"):
         return Val(UNKNOWN, deep[0] | {m.label("exp")}, union(args)[1])
     if name in ("masked_fill", "masked_fill_", "masked_select", "mul", "multiply") and len(args) >= 2:
@@ -88,7 +92,7 @@ def logarithm(m: Machine, node: ast.AST, parts: list[Labels], deps: Labels, name
     if kinds & {"nll", "look"} and m.has_origin(labels, Origin.VAL):
         event = m.event("score", node, labels, targets=EMPTY)
         mixes.logged(m, node, name, parts, event.id)
-        return Val(UNKNOWN, labels | {m.label("nll", event.id)}, deps)
+        return Val(UNKNOWN, m.without(labels, "exp") | {m.label("nll", event.id)}, deps)
     return Val(UNKNOWN, labels, deps)
 
 

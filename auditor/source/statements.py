@@ -11,7 +11,7 @@ from auditor.source import calibration, definitions, disabled, mixes, targets
 from auditor.source.expressions import evaluate
 from auditor.source.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.machine import Frame, Machine
-from auditor.source.values import EMPTY, NONE, NOTHING, Val, join
+from auditor.source.values import EMPTY, NONE, NOTHING, UNKNOWN, Val, join
 
 __all__ = ["Flow", "walk_block"]
 
@@ -170,9 +170,20 @@ def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
         return False
     first, last = _span(dead)
     if _printed_in(m, frame, dead):
+        _forget(m, frame, node.test)
         m.note(f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines printed there")
         return True
     return False
+
+
+def _forget(m: Machine, frame: Frame, test: ast.expr) -> None:
+    """The settings in a test that was misjudged are not what was found."""
+    for item in ast.walk(test):
+        if not isinstance(item, (ast.Name, ast.Attribute)):
+            continue
+        val = evaluate(m, frame, item)
+        if val.known and isinstance(val.const, (int, float, str)):
+            targets.assign(m, frame, item, Val(UNKNOWN, val.labels, val.deps))
 
 
 def _only_raises(body: Sequence[ast.stmt]) -> bool:
