@@ -13,7 +13,7 @@ def claim_list(
     """One claim for each kind of figure that is stated or measured."""
     train = [run.times.train for run in runs if run.times and run.times.train is not None]
     needed = [run.times.eval_needed for run in runs if run.times and run.times.eval_needed is not None]
-    params = next((run.params.value for run in runs if run.params), None)
+    params = next((round(run.params.value) for run in runs if run.params), None)
     measured_total = sizes.logged if sizes.logged is not None else sizes.shipped
     stated_seeds = len(claims.seeds) or (round(claims.seed_count.value) if claims.seed_count else None)
     score = metric.mean if metric.how == "mean of seeds" else (metric.headline if metric.how == "one log" else None)
@@ -27,7 +27,8 @@ def claim_list(
         _claim("eval_seconds", claims.eval_seconds, max(needed, default=None), "evaluation that the score needs"),
         Claim("seeds", stated_seeds, claims.seeds_at or Place(field="seeds"), seeds.count, "distinct logged runs"),
         _claim("params", claims.params, params, "model_params line"),
-        _claim("vocab_size", claims.vocab, metric.ratio, "bytes per token that the scores imply"),
+        _claim("vocab_size", claims.vocab, None, None),
+        _claim("bytes_per_token", None, metric.ratio, "what the scores imply"),
     ) if claim.stated is not None or claim.measured is not None)
 
 

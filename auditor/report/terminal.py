@@ -160,10 +160,11 @@ def _claims(console: Console, report: AuditReport) -> None:
         return
     _title(console, "Claims")
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for column in ("claim", "stated", "measured", "where"):
+    for column in ("claim", "stated", "measured", "stated in, or how measured"):
         table.add_column(column, overflow="fold")
     for claim in report.claims[:30]:
-        cells = (claim.kind, _value(claim.stated), _value(claim.measured), claim.where)
+        where = claim.where if claim.stated is not None else claim.how or "-"
+        cells = (claim.kind, _value(claim.stated), _value(claim.measured), where)
         table.add_row(*(Text(plain(cell, 80)) for cell in cells))
     console.print(Padding(table, (0, 0, 0, 2)))
 
@@ -171,6 +172,8 @@ def _claims(console: Console, report: AuditReport) -> None:
 def _value(value: float | int | str | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float):
+        return f"{value:.8g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
