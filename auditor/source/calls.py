@@ -294,15 +294,22 @@ def _with_weights(m: Machine, obj: Obj, val: Val) -> Val:
 
 
 def run_hooks(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, result: Val) -> None:
-    """Forward hooks see what flows through the model."""
-    if not m.hooks or obj.weights is None:
+    """Forward hooks, and functions in the place of layers' forward, see what flows through the model."""
+    if m.in_hook or not (m.hooks or m.patches) or obj.weights is None:
         return
     labels, deps = union(args)
     for arg in args:
         labels = labels | m.deep(arg)
     inner = Val(UNKNOWN, labels | frozenset({m.par(obj.weights.root())}), deps)
-    for hook in list(m.hooks):
-        call_value(m, frame, node, hook, [Val(objs=(obj,)), make_tuple(m, [inner]), inner], {})
+    layer = Val(objs=(obj,))
+    m.in_hook = True
+    try:
+        for hook in list(m.hooks):
+            call_value(m, frame, node, hook, [layer, make_tuple(m, [inner]), inner], {})
+        for patch, takes_layer in list(m.patches):
+            call_value(m, frame, node, patch, [layer, inner] if takes_layer else [inner], {})
+    finally:
+        m.in_hook = False
 
 
 def call_opaque(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, kwargs: Kwargs) -> Val:

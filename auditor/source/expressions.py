@@ -20,6 +20,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
 }
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
@@ -243,7 +244,7 @@ def _unary(m: Machine, frame: Frame, node: ast.UnaryOp) -> Val:
         truth = truth_of(val)
         return Val(UNKNOWN if truth is None else not truth, val.labels, val.deps)
     if val.known and isinstance(val.const, (int, float)):
-        folded = {ast.USub: operator.neg, ast.UAdd: operator.pos}.get(type(node.op))
+        folded = _UNARY.get(type(node.op))
         if folded is not None:
             return Val(folded(val.const), val.labels, val.deps)
     return Val(UNKNOWN, m.deep(val), val.deps)

@@ -24,7 +24,7 @@ from auditor.source.values import EMPTY, FALSE, HOLE, NONE, NOTHING, TRUE, UNKNO
 
 Handler = Callable[[Machine, Frame, ast.AST, Args, Kwargs], Val]
 
-_PURE = {
+_PURE: dict[str, Callable[..., Any]] = {
     "int": int, "float": float, "bool": bool, "str": str, "len": len, "abs": abs, "round": round, "min": min, "max": max,
     "sum": sum, "ord": ord, "chr": chr, "pow": pow, "divmod": divmod,
 }
@@ -316,6 +316,17 @@ def _gather_object(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: 
     return NONE
 
 
+def _gather_to(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    into = args[1] if len(args) > 1 else kwargs.get("gather_list", kwargs.get("object_gather_list", NOTHING))
+    return _gather_object(m, frame, node, [into, *args[:1]], {})
+
+
+def _bytearray(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("list", "bytearray")
+    obj.labels = m.deep(args[0]) if args and not args[0].known else EMPTY
+    return Val(UNKNOWN, obj.labels, args[0].deps if args else EMPTY, (obj,))
+
+
 def _copies(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     return NONE
 
@@ -339,12 +350,22 @@ def _glob(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -
     return Val(objs=(obj,), text=args[0].string if args else None)
 
 
+def _method_type(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``types.MethodType(function, owner)``."""
+    obj = m.new("partial")
+    obj.elem = args[0] if args else NOTHING
+    obj.data = (args[1:2], {})
+    return Val(objs=(obj,))
+
+
 _EXACT: dict[str, Handler] = {
+    "types.MethodType": _method_type,
     "os.environ.get": _getenv, "os.getenv": _getenv, "os.path.join": _join_path, "glob.glob": _glob, "glob.iglob": _glob,
     "functools.partial": _partial, "dataclasses.field": _field, "copy.deepcopy": _deepcopy, "copy.copy": _deepcopy, "torch.autograd.grad": _grad,
     "torch.nn.functional.cross_entropy": _cross_entropy, "torch.nn.functional.nll_loss": _cross_entropy,
     "torch.ops.aten.cross_entropy_loss": _cross_entropy, "numpy.add.at": _at, "numpy.maximum.at": _at, "numpy.subtract.at": _at,
-    "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,
+    "torch.distributed.gather": _gather_to, "torch.distributed.gather_object": _gather_to, "builtins.bytearray": _bytearray,
+    "torch.distributed.all_gather_into_tensor": _gather_object, "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,
     "torch.distributed.all_reduce": _copies, "torch.distributed.broadcast": _copies, "torch.distributed.barrier": _copies,
     "torch.cuda.is_available": _true, "torch.distributed.is_available": _true, "os.path.exists": _setting,
     "torch.distributed.is_initialized": _true, "os.path.getsize": _unknown, "os.path.isfile": _setting, "torch.distributed.get_rank": lambda *a: Val(0),

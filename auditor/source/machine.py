@@ -94,6 +94,9 @@ class Machine:
         self.event_keys: dict[tuple[Any, ...], Event] = {}
         self.files: dict[str, Labels] = {}
         self.hooks: list[Val] = []
+        self.patches: list[tuple[Val, bool]] = []
+        """Functions put in the place of layers' ``forward``, and whether they take the layer as first argument."""
+        self.in_hook = False
         self.cells: list[WeightCell] = []
         self.uncertain: list[str] = []
         self.open_settings: list[str] = []

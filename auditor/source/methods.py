@@ -211,6 +211,12 @@ def _modules(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kw
     return Val(objs=(obj,))
 
 
+def _set_item(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    if len(args) == 2:
+        in_place(m, node, owner, args[1], key=args[0], augmented=False)
+    return NONE
+
+
 def _register_buffer(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
     name, val = args[0] if args else NOTHING, args[1] if len(args) > 1 else kwargs.get("tensor", NONE)
     if isinstance(name.const, str):
@@ -447,7 +453,7 @@ _METHODS: dict[str, Method] = {
     "backward": _backward, "step": _step, "zero_grad": _zero_grad, "load_state_dict": _load_state_dict,
     "parameters": _parameters, "named_parameters": _modules, "state_dict": _parameters, "modules": _modules, "named_modules": _modules,
     "children": _modules, "named_children": _modules, "buffers": _modules, "named_buffers": _modules,
-    "register_buffer": _register_buffer, "start": threads.start, "put": threads.put, "put_nowait": threads.put, "get_nowait": _get,
+    "register_buffer": _register_buffer, "__setitem__": _set_item, "start": threads.start, "put": threads.put, "put_nowait": threads.put, "get_nowait": _get,
     "register_forward_hook": _register_hook, "register_forward_pre_hook": _register_hook, "remove": _remove,
     "append": _append, "add": _append, "insert": _append, "appendleft": _append, "extend": _extend, "update": _update, "get": _get,
     "setdefault": _setdefault, "pop": _get, "items": _items, "values": _values, "keys": _keys, "write": _write, "writelines": _write,

@@ -67,14 +67,29 @@ def set_attribute(m: Machine, node: ast.AST, owner: Val, name: str, val: Val) ->
             for cell in m.par_cells(owner.labels):
                 cell.grads = cell.grads | m.deep(val)
         return
+    if name == "forward":
+        _replace_forward(m, owner, val)
     for obj in owner.objs:
         if obj.kind in ("instance", "class", "module", "function", "opaque"):
+            if name == "forward":
+                obj.attrs.pop(name, None)
             m.set_attr(obj, name, val)
             _adopt(m, obj, val)
         elif obj.kind == "environ":
             continue
     if not owner.objs and val.objs:
         m.acted()
+
+
+def _replace_forward(m: Machine, owner: Val, val: Val) -> None:
+    """``layer.forward = recording``: layers that nobody knows run it from now on; anything else puts theirs back."""
+    library = any(o.kind == "builtin" for o in owner.objs)
+    if not library and any(o.kind in ("instance", "class") for o in owner.objs):
+        return
+    if any(o.kind in ("function", "method", "partial") for o in val.objs):
+        m.patches.append((val, library))
+    else:
+        m.patches.clear()
 
 
 def _adopt(m: Machine, owner: Obj, val: Val) -> None:
@@ -148,7 +163,7 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
     """An object's contents change by ``val`` (under ``key``): record what that means for the state it is."""
     added = m.deep(val) | m.gates
     key_labels = EMPTY if key is None else m.deep(key)
-    counted = key is not None and is_tokens(m, key_labels)
+    counted = key is not None and is_tokens(m, key_labels) and not _is_output(m, m.deep(target))
     if key is not None:
         mixes.late(m, key_labels, m.deep(target))
         added = added if counted else added | frozenset(m.of_kind(key_labels, "look", "upd"))
@@ -157,7 +172,7 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
     upd = EMPTY
     if counted and (augmented or is_tokens(m, added) or not m.of_kind(added, "nll", "par")):
         upd = m.update(node, StateKind.TABLE, key_labels | m.without(added, "look"))
-    stat = statistics(m, node, added) if key is None or augmented else EMPTY
+    stat = statistics(m, node, added) if key is None or augmented or m.in_hook else EMPTY
     for obj in target.objs:
         if obj.kind in ("cell", "list", "dict", "opaque", "set"):
             labels = m.without(added, "acc", "look") if counted else m.without(added, "acc") if stat else added
@@ -171,6 +186,11 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
             setter = "__setitem__"
             m.taint(obj, added | upd) if setter not in obj.attrs else None
     _parameters(m, node, target, added)
+
+
+def _is_output(m: Machine, labels: Labels) -> bool:
+    """Whether a value is what a model made of tokens: writing into it fills no table."""
+    return {"par", "acc", "src"} <= {m.labels[n].kind for n in labels}
 
 
 def _keep(m: Machine, obj: Obj, val: Val, key: Val | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from auditor.source import analyse
 from auditor.source.facts import Origin, SourceFacts, StateKind
 from rules._examples import EVALUATE, TRAIN, script
@@ -196,3 +198,109 @@ def test_the_program_that_is_started_is_named() -> None:
     lines += "subprocess.run([sys.executable])\n"
     facts = facts_of(script(imports="import subprocess\nimport sys\n", before=lines))
     assert [e.program for e in facts.external] == ["lrzip", "gcc", "python"]
+
+
+_CLOSURES = '''
+def collect(model, tokens, args):
+    sums, old = {}, {}
+    def patched(module, before):
+        def forward(x):
+            flat = x.detach().reshape(-1, x.size(-1))
+            sums[module] = sums.get(module, 0.0) + flat.T @ flat
+            return before(x)
+        return forward
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            old[name] = module.forward
+            module.forward = patched(module, module.forward)
+    with torch.no_grad():
+        for a in range(0, 4096, 512):
+            model.forward_logits(tokens[a : a + 512][None])
+    for name, module in model.named_modules():
+        if name in old:
+            module.forward = old[name]
+    return {n: s for n, s in sums.items()}
+'''
+
+_CLASS_WIDE = '''
+def collect(model, tokens, args):
+    sums = {}
+    plain = nn.Linear.forward
+    def recording(self, x):
+        flat = x.detach().reshape(-1, x.size(-1))
+        sums[id(self)] = sums.get(id(self), 0.0) + flat.T @ flat
+        return plain(self, x)
+    nn.Linear.forward = recording
+    with torch.no_grad():
+        for a in range(0, 4096, 512):
+            model.forward_logits(tokens[a : a + 512][None])
+    nn.Linear.forward = plain
+    return sums
+'''
+
+_OBJECTS = '''
+class Stat:
+    def __init__(self, dim):
+        self.h, self.n = torch.zeros(dim, dim), 0
+    def add(self, x):
+        flat = x.reshape(-1, x.size(-1)).float()
+        self.h.addmm_(flat.T, flat)
+        self.n += flat.size(0)
+
+class Calibrator:
+    def __init__(self, model):
+        self.model, self.stats = model, {}
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Linear):
+                self.stats[name] = Stat(module.in_features)
+                module.register_forward_pre_hook(functools.partial(self.seen, name))
+    def seen(self, name, module, inputs):
+        self.stats[name].add(inputs[0])
+    @torch.no_grad()
+    def run(self, batches):
+        for ids in batches:
+            self.model.forward_logits(ids)
+        return {name: s.h / s.n for name, s in self.stats.items()}
+'''
+
+_SCALES = '''
+def collect(model, tokens, args):
+    amax = {n: torch.zeros(p.size(-1)) for n, p in model.named_parameters() if p.ndim == 2}
+    def hook(n):
+        return lambda mod, inp, out: amax.__setitem__(n, torch.maximum(amax[n], inp[0].abs().amax((0, 1))))
+    layers = [(n, mod) for n, mod in model.named_modules() if isinstance(mod, nn.Linear)]
+    hs = [mod.register_forward_hook(hook(n + ".weight")) for n, mod in layers]
+    for i in range(8):
+        model.forward_logits(tokens[i * 512 : (i + 1) * 512][None])
+    [h.remove() for h in hs]
+    return {n: torch.diag(v) for n, v in amax.items()}
+'''
+
+_ONE_BY_ONE = '''
+def collect(model, tokens, args):
+    total = None
+    for i in range(8):
+        with torch.no_grad():
+            h = model.hidden(tokens[i * 512 : (i + 1) * 512][None]).flatten(0, 1)
+        g = h.T @ h
+        total = g if total is None else total + g
+    return {"lm_head.weight": total}
+'''
+
+
+_SPELLINGS = {"closures": _CLOSURES, "class": _CLASS_WIDE, "scales": _SCALES, "sums": _ONE_BY_ONE}
+
+
+@pytest.mark.parametrize("body", _SPELLINGS.values(), ids=_SPELLINGS)
+def test_spellings_of_collection(body: str) -> None:
+    text = script(body, hessians="collect(model, val_tokens, args)")
+    assert len(calibrations(text)) == 1 and origins(text) == {Origin.VAL}
+    other = "collect(model, stream.next_batch(8, 4096)[0].flatten(), args)"
+    clean = script(body, hessians=other, before=EVALUATE, after=EVALUATE)
+    assert origins(clean) == {Origin.TRAIN}, "what is removed again sees nothing later"
+
+
+def test_statistics_in_objects_and_hooks_that_are_methods() -> None:
+    call = "Calibrator(model).run(val_batches(args, val_tokens, 8))"
+    text = script(_OBJECTS + VAL_BATCHES, imports="import functools\n", hessians=call)
+    assert calibrations(text) == {"self.h.addmm_(flat.T, flat)": frozenset({Origin.VAL})}
