@@ -198,6 +198,9 @@ class Conversion:
         depends = self._ids(event, "upd")
         for number in looked:
             depends = depends | self._ids(m.events[number], "upd")
+        if not event.data["targets"]:  # made of losses that are scores themselves: what they depend on is judged there
+            for number in self._ids(event, "nll") - {event.id}:
+                depends = depends - self._ids(m.events[number], "upd")
         return Score(
             id=event.id, site=event.site, loops=event.loops, varies=m.varies(event.labels), position=self.rank[event.position],
             depends_on=depends - {event.id}, lookups=looked, raw_origins=frozenset(), path=self._path(event), guard=event.guard,

@@ -114,7 +114,7 @@ def _is_model_output(m: Machine, labels: Labels) -> bool:
 def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels) -> Val:
     """What a fixed table says of a token: its length, its class, its bytes."""
     tokens, hashed = key_tokens(m, key, key_labels)
-    event = m.event("lookup", node, val.labels | key_labels, tokens=tokens, hashed=EMPTY, fixed=True)
+    event = m.event("lookup", node, val.labels | key_labels, variant="fixed", tokens=tokens, hashed=EMPTY, fixed=True)
     event.data["tokens"] |= tokens
     extra = key_labels | {m.label("prop", event.id), m.label("byte")}
     return Val(UNKNOWN, val.labels | extra, val.deps | _key_deps(m, key), (), None)
@@ -155,6 +155,7 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     if any(o.kind == "dict" for o in tables) and any(o.kind in ("tuple", "list") for o in key.objs):
         hashed = tokens
     event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=m.label("byte") in key_labels)
+    event.data["byte"] |= m.label("byte") in key_labels
     event.data["tokens"] = event.data["tokens"] | tokens
     event.data["hashed"] = event.data["hashed"] | hashed
     result = m.without(labels, "acc", "hash") | {m.label("look", event.id)}

@@ -43,15 +43,24 @@ def added(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
 
 def _foreign(m: Machine, score: Labels, other: Labels) -> MixKind | None:
     """What ``other`` is, beside the probability of a realised token."""
+    looks = m.of_kind(other, "look")
+    if _by_bytes(m, other) and not _neural(m, other) and _neural(m, score):
+        return MixKind.BYTE_MIX
     if nlls(m, other):
         return None
-    looks = m.of_kind(other, "look")
-    if any(m.events[m.labels[n].key[0]].data.get("byte") for n in looks):
-        return MixKind.BYTE_MIX
     kinds = {m.labels[n].kind for n in other}
     if not looks and {"par", "acc", "src"} <= kinds and m.has_origin(other, Origin.VAL):
         return MixKind.TARGET_ONLY_MIX
     return None
+
+
+def _by_bytes(m: Machine, labels: Labels) -> bool:
+    return any(m.events[m.labels[n].key[0]].data.get("byte") for n in m.of_kind(labels, "look"))
+
+
+def _neural(m: Machine, labels: Labels) -> bool:
+    """Whether a score that no byte table had a part in is among ``labels``."""
+    return any(not _by_bytes(m, m.events[m.labels[n].key[0]].labels) for n in nlls(m, labels))
 
 
 def weighted(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
