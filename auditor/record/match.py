@@ -141,9 +141,14 @@ def executed_of(
     executed: dict[str, set[int]] = {}
     for log in submission.logs:
         for number, line in enumerate(log.lines):
-            if line.strip() and ln.lone_setting(line) is None and not any(a <= number < b for a, b in skip.get(log.path, ())):
+            if line.strip() and not _dumped(line) and not any(a <= number < b for a, b in skip.get(log.path, ())):
                 _note_executed(book.look(ln.clean(line)), executed)
     return {file: frozenset(found) for file, found in executed.items()}
+
+
+def _dumped(line: str) -> bool:
+    """An indented ``name: value``: a dump of all hyper-parameters prints it, so it proves no print call of its own."""
+    return line[:1].isspace() and ln.lone_setting(line) is not None
 
 
 def _note_executed(hit: _Hit, executed: dict[str, set[int]]) -> None:
@@ -165,7 +170,7 @@ def _compare(
             continue
         text = ln.clean(raw)
         hit = book.look(text)
-        if kind is not LineKind.SETTING:  # a dump of all hyper-parameters prints ``name: value`` too
+        if not _dumped(raw):
             _note_executed(hit, executed)
         if not is_own(kind) or kind not in _CHECKED or len(text) > 400:
             continue
