@@ -201,11 +201,18 @@ class Conversion:
         if not event.data["targets"]:  # made of losses that are scores themselves: what they depend on is judged there
             for number in self._ids(event, "nll") - {event.id}:
                 depends = depends - self._ids(m.events[number], "upd")
+        depends = frozenset(n for n in depends if not self._within_token(m.events[n], event))
         return Score(
             id=event.id, site=event.site, loops=event.loops, varies=m.varies(event.labels), position=self.rank[event.position],
             depends_on=depends - {event.id}, lookups=looked, raw_origins=frozenset(), path=self._path(event), guard=event.guard,
             first_turn_only=frozenset(loop for loop, turn in event.turns if turn == 0),
         )
+
+    def _within_token(self, update: Event, score: Event) -> bool:
+        """Whether a table of bytes is filled in the pass that reads it: between the bytes of one token, too."""
+        if update.data.get("kind") is not StateKind.TABLE or self.m.label("byte") not in update.labels:
+            return False
+        return update.loops[:1] == score.loops[:1]
 
     def _lookup(self, event: Event) -> Lookup:
         m = self.m

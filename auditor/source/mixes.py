@@ -233,7 +233,7 @@ def gated(m: Machine, inputs: Labels, targets: Labels) -> None:
     """A loss is computed: what its inputs took from fixed tables by the very target is a gate."""
     own = {m.labels[n].key[0] for n in m.of_kind(targets, "acc")}
     looks = m.of_kind(inputs, "look", "prop")
-    if not own or not looks:
+    if len(own) != 1 or not looks:
         return
     learned = frozenset().union(*(c.labels for c in m.par_cells(inputs)), EMPTY)
     for n in looks:

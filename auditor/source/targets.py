@@ -175,13 +175,16 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
     stat = statistics(m, node, added) if key is None or augmented or m.in_hook else EMPTY
     for obj in target.objs:
         if obj.kind in ("cell", "list", "dict", "opaque", "set"):
-            labels = m.without(added, "acc", "look") if counted else m.without(added, "acc") if stat else added
+            kept = counted or obj.data == "table"  # what was read of a table and goes back is a count, no reading
+            labels = m.without(added, "acc", "look") if kept else m.without(added, "acc") if stat else added
             labels = m.without(labels, "grd") if obj.weights is not None else labels
             if obj.kind != "dict" or key is None or key.known or lookups.file_key(key) is None:
                 m.taint(obj, labels | upd | stat, val.deps)
             if upd and obj.weights is None:
                 obj.data = "table"
-            _keep(m, obj, Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if counted else val, key)
+                for part in val.objs:
+                    part.data = "table" if part.kind in ("list", "dict") else part.data
+            _keep(m, obj, Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if kept else val, key)
         elif obj.kind == "instance":
             setter = "__setitem__"
             m.taint(obj, added | upd) if setter not in obj.attrs else None
