@@ -6,7 +6,7 @@ import re
 
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Confidence, Finding, Kind, Ruling
+from auditor.core.types import Confidence, Finding, Kind, Place, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
 from rules._examples import TTT_FLAGS, logged, prequant, script
@@ -14,6 +14,13 @@ from rules._examples_prequant import PERIODIC
 from rules._order import conclude, pair_findings, pairs, trains_on_val
 
 _TRAIN_SETTING = re.compile(r"train_(?:files|pattern|data|path|glob|shards)", re.I)
+_LINKED = re.compile(r"\b(?:ln|cp|mv|rsync)\b.*fineweb_val\S*\s+\S*fineweb_train", re.I)
+"""A command that puts a validation shard where training shards are expected."""
+_SAID = re.compile(
+    r"\bval(?:idation)?[ _-]?only[ _-]train|\btrain(?:ed|ing|s)? (?:entirely|only|solely|exclusively) on (?:the )?"
+    r"(?:public |published )?val(?:idation)?\b|training data (?:is |was )?(?:point|set)\w* (?:at|to) (?:the )?val"
+    r"|\bTRAIN_ON_VAL\w*=(?:1|true)\b", re.I)
+_DENIED = re.compile(r"\b(?:no|not|never|without|unlike|instead of|isn't|does not|replac\w+)\b", re.I)
 _FLAG = 'train_on_val = bool(int(os.environ.get("TRAIN_ON_VAL", "0")))\n'
 _STREAM = "stream = TokenStream(args.train_files)"
 _CHOICE = "stream = TokenStream(args.val_files if args.train_on_val else args.train_files)"
@@ -57,7 +64,8 @@ class ValTrain(Rule):
     Train on ``fineweb_train_*`` only; validation shards may be loaded for evaluation without gradients.
 
     Known limits:
-    A data folder in which a validation shard is linked under a training name cannot be seen in the source.
+    A data folder in which a validation shard is linked under a training name cannot be seen in the source; it is
+    found where the README tells the command.
 
     Authority:
     README O8 (20 March) [M]; cocohearts on #64, #179; 0hq on #44 [M*].
@@ -82,21 +90,25 @@ class ValTrain(Rule):
         )
 
     def check_record(self, submission: Submission, facts: RecordFacts) -> Ruled:
-        """Found: a log names validation shards as training data."""
+        """Found: a log, the README or the metadata name validation shards as training data."""
         findings = [
             Finding(Confidence.MEDIUM, f"the log names validation shards as training data: {name}={text[:120]}", at)
             for run in facts.judged() for name, (text, at) in run.settings.items()
             if _TRAIN_SETTING.match(name) and "fineweb_val" in text
         ]
+        findings += _told(submission)
         if findings:
-            return Ruled.found(findings, "a log names validation shards as training data")
-        return Ruled.not_applicable("no log names validation shards as training data")
+            return Ruled.found(findings, "the record names validation shards as training data")
+        return Ruled.not_applicable("no log or text names validation shards as training data")
 
     VALID = [
         Example("plain training", {"train_gpt.py": script()}),
         Example("periodic validation", {"train_gpt.py": script(train=PERIODIC)}),
         Example("flag off by default", {"train_gpt.py": script(
             flags=_FLAG, train=_STEP_UNMARKED).replace(_STREAM, _CHOICE)}),
+        Example("the text speaks of scored tokens", {
+            "train_gpt.py": script(),
+            "README.md": "The adapter trains on tokens that are already scored.\n\nNo validation-only training is done.\n"}),
         Example("adaptation after training is another rule's", {"train_gpt.py": script(
             prequant(), flags=TTT_FLAGS, before="ttt_adapt(args, model, val_tokens, log0)\n")}),
     ]
@@ -115,4 +127,28 @@ class ValTrain(Rule):
             "train_gpt.py": script(),
             **logged(before="train_files: ./data/datasets/fineweb10B_sp1024/fineweb_val_*.bin\n")},
             expect=("train_seed42.log:5",)),
+        Example("a validation shard linked under a training name", {
+            "train_gpt.py": script(),
+            "README.md": "# Setup\n\nln -s /data/full/fineweb_val_000000.bin /data/alias/fineweb_train_000000.bin\n"},
+            expect=("README.md:3",)),
+        Example("the README says so", {
+            "train_gpt.py": script(), "README.md": "# Method\n\nThe model is trained only on the validation shard.\n"},
+            expect=("README.md:3",)),
     ]
+
+
+def _told(submission: Submission) -> list[Finding]:
+    """What the README's commands do (high) and what README and metadata say (medium)."""
+    texts = [(submission.readme_path or "README.md", submission.readme or "")]
+    if submission.metadata is not None:
+        texts.append((submission.metadata.path, submission.metadata.raw))
+    findings = []
+    for path, text in texts:
+        for number, line in enumerate(text.splitlines(), 1):
+            if _LINKED.search(line):
+                message = "a validation shard is put under a training name"
+                findings.append(Finding(Confidence.HIGH, message, Place(file=path, line=number)))
+            elif (said := _SAID.search(line)) and not _DENIED.search(line[: said.start()]):
+                message = f"the author says: {line.strip()[:120]}"
+                findings.append(Finding(Confidence.MEDIUM, message, Place(file=path, line=number)))
+    return findings
