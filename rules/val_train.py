@@ -108,7 +108,7 @@ class ValTrain(Rule):
             flags=_FLAG, train=_STEP_UNMARKED).replace(_STREAM, _CHOICE)}),
         Example("the text speaks of scored tokens", {
             "train_gpt.py": script(),
-            "README.md": "The adapter trains on tokens that are already scored.\n\nNo validation-only training is done.\n"}),
+            "README.md": "The adapter trains on scored tokens.\n\nNo validation-only training is done.\n"}),
         Example("adaptation after training is another rule's", {"train_gpt.py": script(
             prequant(), flags=TTT_FLAGS, before="ttt_adapt(args, model, val_tokens, log0)\n")}),
     ]
