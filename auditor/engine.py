@@ -28,6 +28,7 @@ from auditor.core.types import (
     Witness,
 )
 from auditor.core.verdict import judge
+from auditor.core.withdrawn import softened, withdrawal
 from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
@@ -116,6 +117,9 @@ def audit_submission(
     state = _State(notes=_intake_notes(submission, options))
     _run_witnesses(submission, options, state)
     results = _run_rules(submission, options, rules, metas, state)
+    if (at := withdrawal(submission)) is not None:
+        results = softened(results, metas, at)
+        state.notes.append(f"The submission withdraws its own score ({at}): what was found goes to review.")
     results = _suppressed(submission, options, results, metas, state)
     ran = tuple(w for w in options.witnesses if isinstance(state.facts.get(w), Answer))
     judgement = judge(results, metas, required=options.witnesses, ran=ran)

@@ -36,7 +36,7 @@ def metric_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) 
     steps = [(run, e) for run in runs for e in run.evaluations if e.val_bpb is not None and e.step is not None]
     value = headline.value if headline else None
     digits = headline.digits if headline else None
-    label, logged, how = _logged_as(value, digits, finals, steps)
+    label, logged, how = _logged_as(value, digits, finals, steps, claims.figures)
     scores = tuple(scores_by_label(runs, label)) if label is not None else ()
     values = [s for _, _, s, _ in scores]
     ratios = _ratios(runs)
@@ -81,7 +81,7 @@ Scored = list[tuple[Run, Evaluation]]
 
 
 def _logged_as(
-    value: float | None, digits: int | None, finals: Scored, steps: Scored
+    value: float | None, digits: int | None, finals: Scored, steps: Scored, stated: frozenset[float]
 ) -> tuple[str | None, tuple[tuple[str, Place], ...], str]:
     """The label under which the headline was logged, the lines, and how it was made."""
     if not finals and not steps:
@@ -90,7 +90,7 @@ def _logged_as(
         return _last_label(finals), (), "nothing stated"
     hits = [(e.label, e.at) for _, e in finals if e.val_bpb and _agrees(value, digits, e.val_bpb)]
     exact = any(e.val_bpb and abs(e.val_bpb.value - value) < 1e-9 for _, e in finals)
-    mean = _mean_label(value, digits, finals)
+    mean = _mean_label(value, digits, finals, stated)
     if mean is not None and (not exact or mean[2] < 1e-6):
         return mean[0], mean[1], "mean of seeds"
     if hits:
@@ -107,11 +107,12 @@ def _last_label(finals: Scored) -> str | None:
 
 
 def _mean_label(
-    value: float, digits: int | None, finals: Scored
+    value: float, digits: int | None, finals: Scored, stated: frozenset[float]
 ) -> tuple[str, tuple[tuple[str, Place], ...], float] | None:
     """A label whose mean over runs is ``value``, its lines, and by how much the mean is off.
 
-    Two runs or more; the mean of all but one or two of many runs counts too.
+    Two runs or more; the mean of all but one or two of many runs counts too. Where submission.json states single
+    runs' scores whose mean is ``value``, those runs and no others make it.
     """
     by_label: dict[str, dict[str, tuple[float, Place, int | None]]] = defaultdict(dict)
     for run, e in finals:
@@ -123,6 +124,10 @@ def _mean_label(
     for label, found in reversed(by_label.items()):
         if len(found) < 2:
             continue
+        named = [(v, at) for v, at, _ in found.values() if round(v, 8) in stated]
+        if len(named) > 1 and same(statistics.fmean(v for v, _ in named), value, digits):
+            gap = abs(statistics.fmean(v for v, _ in named) - value)
+            return label, tuple((label, at) for _, at in named), gap
         scores = [v for v, _, _ in found.values()]
         logged = min((d for _, _, d in found.values() if d is not None), default=8)
         places = min(digits if digits is not None else 8, logged)

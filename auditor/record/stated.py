@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,8 @@ class Claims:
     date: tuple[str, Place] | None = None
     readme_score: Stated | None = None
     baselines: tuple[Stated, ...] = ()
+    figures: frozenset[float] = frozenset()
+    """All figures of submission.json with five decimals or more, wherever they stand, rounded to eight."""
 
 
 def read_claims(submission: Submission) -> Claims:
@@ -89,6 +92,7 @@ def read_claims(submission: Submission) -> Claims:
     seeds, scores, seeds_at = _seeds(data)
     readme_score = _from_readme(_README_SCORE, readme, at_readme)
     return Claims(
+        figures=frozenset(_figures(data)),
         score=pick(data, SCORE_KEYS) or _mean_score(data) or readme_score,
         loss=pick(data, ("val_loss", "mean_val_loss", "val_loss_mean")),
         std=pick(data, ("val_bpb_std", "std_val_bpb", "bpb_std", "std", "std_bpb", "val_bpb_std_dev")),
@@ -182,6 +186,17 @@ def _seeds(data: dict[str, Any]) -> tuple[tuple[int, ...], dict[int, float], Pla
     if not seeds and (one := seed_of(data.get("seed"))) is not None:
         return (one,), scores, Place(field="seed")
     return tuple(seeds), scores, at
+
+
+def _figures(node: Any, depth: int = 6) -> Iterator[float]:
+    """Exact figures anywhere in a JSON value."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list) and depth:
+        for item in node:
+            yield from _figures(item, depth - 1)
+    elif isinstance(node, float) and abs(node * 1e4 - round(node * 1e4)) > 1e-7:
+        yield round(node, 8)
 
 
 def _seed_totals(data: dict[str, Any]) -> Stated | None:
