@@ -42,6 +42,7 @@ _SOURCES = (
     ("val", re.compile(r"source[=:]\s*val|val(?:idation)?[ _](?:tail|tokens|data|set)", re.I)),
     ("generated", re.compile(r"auto-?regressive|self-?gen|\bAR\b|generat", re.I)),
     ("random", re.compile(r"\brandom\b|synthetic", re.I)),
+    ("held-out", re.compile(r"held-?out", re.I)),
     ("train", re.compile(r"train(?:ing)?[ _-](?:data|tokens|shard|set|batch)|source[=:]\s*train", re.I)),
 )
 

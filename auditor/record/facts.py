@@ -130,7 +130,8 @@ class Size:
 class Calibration:
     """A line on GPTQ/Hessian/AWQ calibration.
 
-    ``source`` is what the line says the statistics come from: ``train``, ``val``, ``generated``, ``random`` or None.
+    ``source`` is what the line says the statistics come from: ``train``, ``val``, ``generated``, ``random``,
+    ``held-out`` (of which split it does not say) or None.
     ``seconds`` is the stated duration. ``after_clock``: the training clock had stopped before this line.
     """
 
