@@ -136,7 +136,7 @@ class Conversion:
             updates=tuple(updates),
             scores=tuple(self._score(e) for e in by["score"]),
             lookups=tuple(self._lookup(e) for e in by["lookup"] if not e.data.get("fixed") or e.data.get("gate")),
-            mixes=tuple([self._mix(e) for e in by["choice"]] + self._mixtures()),
+            mixes=tuple([self._mix(e) for e in by["choice"] if not e.data.get("stabiliser")] + self._mixtures()),
             reports=tuple(self._report(e) for e in by["report"]),
             reads=tuple(
                 [self._read(e) for e in by["read"]] + [self._fed(e, StateKind.CALIBRATION) for e in live]

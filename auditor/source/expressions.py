@@ -178,6 +178,8 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         labels = _descend(m, node, left, right, labels)
     if isinstance(op, (ast.Div, ast.FloorDiv)):
         lookups.ratio(m, node, m.deep(left), m.deep(right))
+    elif isinstance(op, ast.Sub):
+        labels = labels | mixes.difference(m, node, m.deep(left), m.deep(right))
     elif isinstance(op, ast.Add):
         labels = labels | mixes.added(m, node, labels if left is right else m.deep(left), m.deep(right))
     elif isinstance(op, ast.Mult):
@@ -357,7 +359,7 @@ def _ifexp(m: Machine, frame: Frame, node: ast.IfExp) -> Val:
     finally:
         m.uncertain.pop()
     if m.varies(m.deep(a) | m.deep(b)) & m.all_loops():  # else these are whole sums, and one of two results is shown
-        lookups.chosen(m, node, m.deep(test), m.deep(a), m.deep(b))
+        return join(a, b).with_labels(lookups.chosen(m, node, m.deep(test), m.deep(a), m.deep(b)))
     return join(a, b)
 
 

@@ -404,7 +404,7 @@ def _pure(m: Machine, node: ast.AST, name: str, pure: Callable[..., Any], args: 
     if name in ("min", "max") and len(args) >= 2:
         parts = [m.deep(a) for a in args]
         if m.varies(merge_labels(parts)) & m.all_loops():  # outside the loop over the data these are whole sums
-            lookups.least(m, node, name, parts)
+            labels = labels | lookups.least(m, node, name, parts)
         labels = labels | (mixes.most(m, node, [m.deep(a) for a in args]) if name == "max" else EMPTY)
     if name in ("min", "max") and len(args) == 1:
         return _extreme(m, node, name, args[0], kwargs.get("key"), Val(UNKNOWN, labels, deps))

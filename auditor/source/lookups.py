@@ -142,7 +142,8 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     if not is_tokens(m, key_labels) or not m.of_kind(key_labels, "acc"):
         return None
     tables = [o for o in base.objs if _is_table(m, o) or (o.kind == "dict" and o.elem is not None and any(_is_table(m, i) for i in o.elem.objs))]
-    loaded = not base.objs and m.of_kind(base.labels, "ext")
+    unpacked = m.label("hash") in key_labels and _holds_data(m, base.labels)
+    loaded = unpacked or (not base.objs and m.of_kind(base.labels, "ext"))
     nested = [o for o in tables if o.kind == "dict" and o.elem is not None and any(i.kind in _STRUCTURES for i in o.elem.objs)]
     if not tables and not loaded:
         return None
@@ -223,20 +224,24 @@ def hint(m: Machine, labels: Labels) -> None:
             m.acted()
 
 
-def chosen(m: Machine, node: ast.AST, test: Labels, a: Labels, b: Labels) -> None:
-    """One of two scores is kept; which one may depend on the scores themselves."""
+def chosen(m: Machine, node: ast.AST, test: Labels, a: Labels, b: Labels) -> Labels:
+    """One of two scores is kept; which one may depend on the scores themselves. The mark of such a choice."""
     first, second = set(m.of_kind(a, "nll")), set(m.of_kind(b, "nll"))
     by = set(m.of_kind(test, "nll"))
     if first and second and first != second and by & first and by & second:
-        m.event("choice", node, a | b, first=frozenset(first), second=frozenset(second))
+        event = m.event("choice", node, a | b, first=frozenset(first), second=frozenset(second))
+        return frozenset({m.label("pick", event.id)})
+    return EMPTY
 
 
-def least(m: Machine, node: ast.AST, name: str, parts: list[Labels]) -> None:
-    """A minimum (or maximum of probabilities) over scores of the same targets."""
+def least(m: Machine, node: ast.AST, name: str, parts: list[Labels]) -> Labels:
+    """A minimum over scores of the same targets. The mark of such a choice."""
     scored = [frozenset(m.of_kind(p, "nll")) for p in parts]
     scored = [s for s in scored if s]
     if len(scored) >= 2 and any(s != scored[0] for s in scored[1:]) and name not in ("max", "maximum"):
-        m.event("choice", node, frozenset().union(*parts), first=scored[0], second=frozenset().union(*scored[1:]))
+        event = m.event("choice", node, frozenset().union(*parts), first=scored[0], second=frozenset().union(*scored[1:]))
+        return frozenset({m.label("pick", event.id)})
+    return EMPTY
 
 
 def file_key(key: Val) -> str | None:

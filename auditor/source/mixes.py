@@ -74,6 +74,25 @@ def weighted(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
     return EMPTY
 
 
+def difference(m: Machine, node: ast.AST, left: Labels, right: Labels) -> Labels:
+    """Marks on a difference of losses: of a token's and a byte table's, or from the chosen one of several."""
+    if not nlls(m, left) or not nlls(m, right):
+        return EMPTY
+    marks = frozenset(m.label("diff", m.labels[n].key[0]) for n in m.of_kind(left | right, "pick"))
+    for a, b in ((left, right), (right, left)):
+        if _foreign(m, a, b) is MixKind.BYTE_MIX:
+            kind = MixKind.BYTE_MIX
+            event = m.event("mix", node, left | right, variant=kind, kind=kind, scores=frozenset())
+            return marks | {m.label("mix", event.id)}
+    return marks
+
+
+def stabilised(m: Machine, labels: Labels) -> None:
+    """``exp(a - max(a, b))``: the chosen one was taken out of a sum of exponentials, no choice between experts."""
+    for n in m.of_kind(labels, "diff"):
+        m.events[m.labels[n].key[0]].data["stabiliser"] = True
+
+
 def stacked(m: Machine, parts: Sequence[Labels]) -> Labels:
     """A mark on experts of which some are losses of the target and another is a value of the model's output."""
     scored = [p for p in parts if nlls(m, p)]
@@ -101,6 +120,8 @@ def most(m: Machine, node: ast.AST, parts: Sequence[Labels]) -> Labels:
     """A mark on the larger of several probabilities of the realised token."""
     made = [frozenset(m.of_kind(p, "nll", "look")) for p in parts]
     made = [p for p in made if p]
+    if not any(m.label("exp") in p and m.of_kind(p, "nll") for p in parts):
+        return EMPTY  # logarithms: the larger is taken out of a sum of exponentials
     if len(made) < 2 or not any(m.of_kind(p, "nll") for p in made) or all(p <= made[0] for p in made[1:]):
         return EMPTY
     kind = MixKind.BEST_OF_EXPERTS
@@ -116,11 +137,13 @@ def per_slice(m: Machine, labels: Labels) -> bool:
     return bool(m.varies(labels) & m.all_loops())
 
 
-def choice(m: Machine, node: ast.AST, a: Labels, b: Labels) -> None:
-    """One of two losses of the same slice is kept for being the lower."""
+def choice(m: Machine, node: ast.AST, a: Labels, b: Labels) -> Labels:
+    """One of two losses of the same slice is kept for being the lower: the mark of that."""
     first, second = nlls(m, a), nlls(m, b)
     if first and second and first != second and per_slice(m, a | b):
-        m.event("choice", node, a | b, first=first - second or first, second=second - first or second)
+        event = m.event("choice", node, a | b, first=first - second or first, second=second - first or second)
+        return frozenset({m.label("pick", event.id)})
+    return EMPTY
 
 
 def least_of(m: Machine, node: ast.AST, val: Val) -> None:
@@ -147,14 +170,16 @@ def branches(m: Machine, frame: Frame, node: ast.If, test: Val, ends: Sequence[d
         if late_by:
             late(m, late_by, la | lb)
         if nlls(m, la) and nlls(m, lb) and nlls(m, la) != nlls(m, lb) and nlls(m, by) & nlls(m, la) and nlls(m, by) & nlls(m, lb):
-            kept.append((stmt, la, lb))
+            kept.append((stmt, la, lb, name))
         elif not nlls(m, la | lb):
             others.append((name, stmt))
     if not any(_compares_losses(m, frame, n) for n in ast.walk(node.test)):
         return
-    kept += [(stmt, *parts) for stmt in (*node.body, *node.orelse) if (parts := _kept_element(m, frame, stmt, by))]
-    for stmt, la, lb in kept:
-        choice(m, stmt, la, lb)
+    kept += [(stmt, *parts, "") for stmt in (*node.body, *node.orelse) if (parts := _kept_element(m, frame, stmt, by))]
+    for stmt, la, lb, name in kept:
+        mark = choice(m, stmt, la, lb)
+        if name and mark:
+            frame.env[name] = frame.env[name].with_labels(mark)
     if kept:
         for name, stmt in others:
             frame.env[name] = tuned(m, stmt, by, frame.env[name])

@@ -47,14 +47,16 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         key = args[-1] if name != "embedding" else args[0]
         return lookups.read(m, node, args[0] if name != "embedding" else args[1], key)
     if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2:
-        lookups.least(m, node, name, deep)
+        if (mark := lookups.least(m, node, name, deep)):
+            return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):
         return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name == "softmax" and deep:
         return Val(UNKNOWN, deep[0] | {m.label("exp")}, args[0].deps, args[0].objs if not m.of_kind(deep[0], "src") else ())
     if name == "log_softmax" and deep:
         return Val(UNKNOWN, m.without(deep[0], "exp"), args[0].deps)
-    if name in ("exp", "exp2") and m.of_kind(deep[0] if deep else EMPTY, "nll"):
+    if name in ("exp", "exp2") and m.of_kind(deep[0] if deep else EMPTY, "nll", "par"):
+        mixes.stabilised(m, deep[0])
         return Val(UNKNOWN, deep[0] | {m.label("exp")}, union(args)[1])
     if name in ("masked_fill", "masked_fill_", "masked_select", "mul", "multiply") and len(args) >= 2:
         mixes.late(m, deep[1], deep[0])
@@ -65,8 +67,9 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         if (mark := mixes.stacked(m, parts)):
             return Val(UNKNOWN, frozenset().union(*deep) | mark, args[0].deps.union(*(o.deps for o in args[0].objs)))
     if name == "where" and len(args) == 3:
-        lookups.chosen(m, node, deep[0], deep[1], deep[2])
         mixes.late(m, deep[0], deep[1] | deep[2])
+        if (mark := lookups.chosen(m, node, deep[0], deep[1], deep[2])):
+            return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name in ("div", "true_divide", "divide", "floor_divide") and len(args) >= 2:
         lookups.ratio(m, node, deep[0], deep[1])
     if name in _HASHES and args:

@@ -130,6 +130,8 @@ def augmented(m: Machine, frame: Frame, node: ast.AugAssign) -> None:
         moved = m.all_loops() if not old.objs else EMPTY
         set_attribute(m, node, owner, target.attr, Val(new.const if not moved else UNKNOWN, new.labels, new.deps | moved, old.objs))
     elif isinstance(target, ast.Subscript):
+        if isinstance(node.op, ast.Mult):
+            mixes.late(m, m.deep(val), m.deep(evaluate(m, frame, target.value)))
         _store(m, frame, target, val, augmented=True)
 
 
