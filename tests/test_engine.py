@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from auditor.core.rule import Rule, Ruled
 from auditor.core.submission import Problem, Submission
 from auditor.core.types import Confidence, Finding, Kind, Outcome, Place, RecordReady, Ruling, Verdict, Witness
 from auditor.engine import Options, UsageError, audit_submission
-from auditor.record.facts import RecordFacts
+from auditor.record.facts import RecordFacts, TemplateFacts
 from auditor.source.facts import SourceFacts
 from tests.support import make_submission
 
@@ -80,7 +80,9 @@ def witnesses(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., Any]]:
         "executed": lambda submission: {},
     }
 
-    def source(submission: Submission, *, executed: Mapping[str, frozenset[int]]) -> Any:
+    def source(
+        submission: Submission, *, executed: Mapping[str, frozenset[int]], headline: Sequence[str] = ()
+    ) -> Any:
         return steps["source"](submission, executed)
 
     def record(submission: Submission) -> Any:
@@ -166,7 +168,7 @@ class TestFailures:
         self, witnesses: dict[str, Callable[..., Any]]
     ) -> None:
         witnesses["executed"] = boom
-        report = run(Clears)
+        report = run(Clears, Options(witnesses=(Witness.SOURCE,)))
         assert Witness.SOURCE in report.witnesses_run
         assert any("logs could not be matched" in note for note in report.notes)
 
@@ -179,8 +181,23 @@ class TestFailures:
             return SourceFacts(entry="train_gpt.py")
 
         witnesses["source"] = source
-        run(Clears)
+        run(Clears, Options(witnesses=(Witness.SOURCE,)))
         assert seen == [{"train_gpt.py": frozenset({3})}]
+
+    def test_the_record_witness_tells_the_source_witness_what_ran(
+        self, witnesses: dict[str, Callable[..., Any]]
+    ) -> None:
+        seen: list[Any] = []
+        ran = {"train_gpt.py": frozenset({7})}
+        witnesses["record"] = lambda submission: RecordFacts(templates=TemplateFacts(executed=ran))
+
+        def source(submission: Submission, executed: Any) -> SourceFacts:
+            seen.append(executed)
+            return SourceFacts(entry="train_gpt.py")
+
+        witnesses["source"] = source
+        run(Clears)
+        assert seen == [ran]
 
     @pytest.mark.usefixtures("witnesses")
     def test_without_a_script_the_source_rules_do_not_pass(self) -> None:
