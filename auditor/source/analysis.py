@@ -58,7 +58,7 @@ def analyse(
     machine = Machine(submission.launch, executed)
     machine.entry_tree = parsed.tree
     launch = submission.launch
-    machine.unknown_launch = not (submission.logs or launch.env or launch.argv or launch.logged)
+    machine.unknown_launch = not (submission.logs or launch.env or launch.argv or launch.logged or launch.world_size)
     if machine.unknown_launch:
         machine.note("no log and no launch command was found: which switches were on is not known")
     machine.module_sources = _modules(machine, submission.modules)

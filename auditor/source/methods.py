@@ -11,7 +11,7 @@ from auditor.source.attributes import METADATA
 from auditor.source.calibration import in_model, sampled, statistics
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
-from auditor.source.facts import StateKind
+from auditor.source.facts import Origin, StateKind
 from auditor.source.iteration import dict_values, is_tokens, peek
 from auditor.source.library import SAMPLERS, generic, load, store
 from auditor.source.machine import Frame, Machine
@@ -176,9 +176,21 @@ def step_cells(m: Machine, node: ast.AST, labels: Labels) -> None:
             continue
         kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
         upd = m.update(node, kind, cell.grads, cell.id, made_in=cell.made_in)
-        cell.labels = cell.labels | upd | frozenset(m.of_kind(cell.grads, "upd", "look"))
+        cell.labels = cell.labels | upd | _lasting(m, cell.grads)
         if not m.uncertain:
             cell.grads = EMPTY
+
+
+def _lasting(m: Machine, grads: Labels) -> Labels:
+    """What weights keep of their gradients: other weights, and tables of validation tokens.
+
+    A table of training tokens that shaped the training loss is not read when the weights are.
+    """
+    events = {n: m.events[m.labels[n].key[0]] for n in m.of_kind(grads, "upd", "look")}
+    return frozenset(
+        n for n, e in events.items()
+        if (e.what == "update" and e.data["kind"] is not StateKind.TABLE) or e.what == "stat" or m.has_origin(e.labels, Origin.VAL)
+    )
 
 
 def _zero_grad(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from auditor.source.facts import MixKind, Origin
 from auditor.source.iteration import is_tokens
 from auditor.source.machine import Frame, Machine
-from auditor.source.values import EMPTY, NOTHING, Labels, Val, join
+from auditor.source.values import EMPTY, Labels, Val
 
 _ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
@@ -111,7 +111,9 @@ def logged(m: Machine, node: ast.AST, name: str, parts: Sequence[Labels], score:
     found = added(m, node, parts[0], parts[1]) if name == "logaddexp" and len(parts) >= 2 else EMPTY
     if not found and m.of_kind(labels, "odd"):
         kind = MixKind.TARGET_ONLY_MIX
-        found = frozenset({m.label("mix", m.event("mix", node, labels, variant=kind, kind=kind, scores=frozenset()).id)})
+        found = frozenset(
+            {m.label("mix", m.event("mix", node, labels, variant=kind, kind=kind, scores=frozenset()).id)}
+        )
     for n in found:
         m.events[m.labels[n].key[0]].data["scores"] |= {score}
 
@@ -169,7 +171,13 @@ def branches(m: Machine, frame: Frame, node: ast.If, test: Val, ends: Sequence[d
         la, lb = m.deep(a), m.deep(b)
         if late_by:
             late(m, late_by, la | lb)
-        if nlls(m, la) and nlls(m, lb) and nlls(m, la) != nlls(m, lb) and nlls(m, by) & nlls(m, la) and nlls(m, by) & nlls(m, lb):
+        if (
+            nlls(m, la)
+            and nlls(m, lb)
+            and nlls(m, la) != nlls(m, lb)
+            and nlls(m, by) & nlls(m, la)
+            and nlls(m, by) & nlls(m, lb)
+        ):
             kept.append((stmt, la, lb, name))
         elif not nlls(m, la | lb):
             others.append((name, stmt))
@@ -228,7 +236,11 @@ def stored(m: Machine, node: ast.AST, ops: Sequence[ast.cmpop], vals: Sequence[V
         return EMPTY
     deep = [m.deep(v) for v in vals]
     for mine, theirs, val in ((deep[0], deep[1], vals[1]), (deep[1], deep[0], vals[0])):
-        if not (m.has_origin(mine, Origin.VAL) and is_tokens(m, mine)) or m.origins(theirs) or not m.of_kind(theirs, "ext"):
+        if (
+            not (m.has_origin(mine, Origin.VAL) and is_tokens(m, mine))
+            or m.origins(theirs)
+            or not m.of_kind(theirs, "ext")
+        ):
             continue
         if val.deps & m.varies(mine):
             tokens = frozenset(m.of_kind(mine, "acc"))
@@ -264,7 +276,13 @@ def gated(m: Machine, inputs: Labels, targets: Labels) -> None:
     for n in looks:
         event = m.events[m.labels[n].key[0]]
         sites = {m.labels[t].key[0] for t in event.data["tokens"]}
-        if n not in learned and len(sites) == 1 and sites <= own and not m.of_kind(event.labels, "upd") and "why" not in event.data:
+        if (
+            n not in learned
+            and len(sites) == 1
+            and sites <= own
+            and not m.of_kind(event.labels, "upd")
+            and "why" not in event.data
+        ):
             event.data["gate"] = True
             m.acted()
 
@@ -273,11 +291,3 @@ def gates(m: Machine, test: Val) -> Labels:
     """Look-ups of fixed tables by one token that decide a branch."""
     found = m.of_kind(m.deep(test), "look", "prop")
     return frozenset(n for n in found if not m.of_kind(m.events[m.labels[n].key[0]].labels, "upd"))
-
-
-def joined(values: Sequence[Val]) -> Val:
-    """The join of ``values``."""
-    result = NOTHING
-    for i, val in enumerate(values):
-        result = val if i == 0 else join(result, val)
-    return result
