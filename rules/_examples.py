@@ -289,3 +289,7 @@ def logged(label: str = "final_int8_zlib_roundtrip_exact", *, before: str = "") 
         "train_seed42.log": "\n".join(lines) + "\n",
         "submission.json": '{"name": "example", "val_loss": 1.91, "val_bpb": 1.1312, "bytes_total": 15050000}\n',
     }
+
+
+PLAIN_RUN = "# Run\n\n```bash\ntorchrun --standalone --nproc_per_node=8 train_gpt.py\n```\n"
+"""A README whose command sets nothing: the script's own defaults were in force."""

@@ -6,7 +6,7 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
 from auditor.source.facts import SourceFacts
-from rules._examples import scored, script
+from rules._examples import PLAIN_RUN, scored, script
 from rules._examples_tables import (
     BIGRAM_EMBED,
     DICT_CACHE,
@@ -81,7 +81,7 @@ class NgramTargetKey(Rule):
             FULL_VOCAB_CAUSAL, after=scored("eval_ngram(args, model, val_tokens, byte_lut)"))}),
         Example("hint from the context alone", {"train_gpt.py": script(
             HINT_INLINE, after=scored("eval_tilted(args, model, val_tokens, byte_lut)"))}),
-        Example("order 0 switches the cache off", {"train_gpt.py": script(_HASH_UNMARKED, flags=_FLAG, after=_GATED)}),
+        Example("order 0 switches the cache off", {"train_gpt.py": script(_HASH_UNMARKED, flags=_FLAG, after=_GATED), "README.md": PLAIN_RUN}),
         Example("preset switches the cache off", {"train_gpt.py": script(_HASH_UNMARKED, flags=_PRESET, after=_GATED)}),
         Example("target in the key of training statistics only", {"train_gpt.py": script(
             FULL_KEY_TRAIN_ONLY, before='np.save("train_stats.npy", train_statistics(stream, args))\n')}),

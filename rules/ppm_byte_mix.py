@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import MixKind, SourceFacts
-from rules._examples import logged, script
+from rules._examples import PLAIN_RUN, logged, script
 from rules._examples_mixes import PPM, PPM_NUMPY
 from rules._lookups import mix_findings
 from rules._order import conclude
@@ -73,7 +73,7 @@ class PpmByteMix(Rule):
     VALID = [
         Example("plain evaluation", {"train_gpt.py": script()}),
         Example("mixer off by default", {"train_gpt.py": script(
-            PPM.replace("  # [ppm-byte-mix]", ""), flags=_FLAG, after=_OPTIONAL)}),
+            PPM.replace("  # [ppm-byte-mix]", ""), flags=_FLAG, after=_OPTIONAL), "README.md": PLAIN_RUN}),
         Example("byte counts are no mixture", {"train_gpt.py": script(after=_PLAIN)}),
     ]
     INVALID = [

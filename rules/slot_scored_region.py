@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts
-from rules._examples import logged, scored, script
+from rules._examples import PLAIN_RUN, logged, scored, script
 from rules._examples_calib import ETLB_AFTER, SLOT, SLOT_GRAD, SLOT_LBFGS, mark
 from rules._order import conclude, pair_findings, vectors
 
@@ -75,7 +75,7 @@ class SlotScoredRegion(Rule):
         return Ruled.not_applicable("no label of the headline names SLOT")
 
     VALID = [
-        Example("off by default", {"train_gpt.py": script(mark(SLOT), flags=_FLAGS, after=_GATED)}),
+        Example("off by default", {"train_gpt.py": script(mark(SLOT), flags=_FLAGS, after=_GATED), "README.md": PLAIN_RUN}),
         Example("context only: another rule's", {"train_gpt.py": script(
             mark(SLOT, slice_="[:s]"), flags=_FLAGS, after=_EVAL)}),
         Example("bias learned after scoring: another rule's", {"train_gpt.py": script(

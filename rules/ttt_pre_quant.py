@@ -9,7 +9,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.record.facts import RecordFacts
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import TTT_FLAGS, logged, prequant, score_first, scored, script
+from rules._examples import PLAIN_RUN, TTT_FLAGS, logged, prequant, score_first, scored, script
 from rules._examples_calib import PHASED, mark
 from rules._examples_prequant import (
     CALIBRATE_METHOD,
@@ -98,7 +98,7 @@ class TttPreQuant(Rule):
         Example("score-first, three epochs per scored chunk", {"train_gpt.py": script(
             score_first(), flags=TTT_FLAGS, after=_EVAL_TTT)}),
         Example("defined, never called", {"train_gpt.py": script(prequant(), flags=TTT_FLAGS)}),
-        Example("off by its default", {"train_gpt.py": script(prequant(), flags=_OFF, before=_GATED)}),
+        Example("off by its default", {"train_gpt.py": script(prequant(), flags=_OFF, before=_GATED), "README.md": PLAIN_RUN}),
         Example("on by default, switched off by the run script", {
             "train_gpt.py": script(prequant(), flags=_ON, before=_GATED),
             "run.sh": "PREQUANT_TTT=0 torchrun --standalone --nproc_per_node=8 train_gpt.py\n"}),
@@ -120,6 +120,8 @@ class TttPreQuant(Rule):
             OTHER_BRANCH_DEAD, flags=TTT_FLAGS, before="finetune_ema(args, model, val_tokens)\n")}),
     ]
     INVALID = [
+        Example("off by its default, and neither log nor command tells what ran", {
+            "train_gpt.py": script(prequant("ttt-pre-quant"), flags=_OFF, before=_GATED)}),
         Example("adapt, quantise, score", {"train_gpt.py": script(
             prequant("ttt-pre-quant"), flags=TTT_FLAGS, before=_CALL)}),
         Example("one epoch is enough", {"train_gpt.py": script(

@@ -6,7 +6,7 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Kind, Ruling
 from auditor.source.facts import Order, SourceFacts, StateKind
-from rules._examples import TTT_FLAGS, prequant, score_first, scored, script
+from rules._examples import PLAIN_RUN, TTT_FLAGS, prequant, score_first, scored, script
 from rules._order import Standing, pair_findings, pairs, recognise
 
 _DOC_LORA = '''
@@ -130,7 +130,7 @@ class TttScoreFirst(Rule):
             score_first(), flags=TTT_FLAGS.replace('"TTT_ENABLED", "1"', '"TTT_ENABLED", "0"'),
             after="if args.ttt_enabled:\n" + "".join("    " + line for line in _EVAL.splitlines(True))
             + "else:\n    " + scored("eval_val(args, model, val_tokens, byte_lut)", "final_exact").replace(
-                "\nlog0", "\n    log0"))}),
+                "\nlog0", "\n    log0")), "README.md": PLAIN_RUN}),
     ]
     INVALID = [
         Example("chunks, three epochs, last chunk spared", {"train_gpt.py": script(

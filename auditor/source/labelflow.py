@@ -389,4 +389,13 @@ def _step(function: Function, target: ast.expr | None, value: ast.expr, *, retur
             words.add(child.id)
         elif isinstance(child, ast.Attribute):
             words.add(child.attr)
-    return Step(function, target, value, returns, tuple(calls), frozenset(words))
+    return Step(function, target, _element_wise(value), returns, tuple(calls), frozenset(words))
+
+
+def _element_wise(value: ast.expr) -> ast.expr:
+    """``tuple(wrap(t) for t in (a, b, c))`` read as ``(a, b, c)``: what is done to each element keeps its place."""
+    inner = value.args[0] if isinstance(value, ast.Call) and len(value.args) == 1 and not value.keywords else value
+    if not isinstance(inner, ast.GeneratorExp | ast.ListComp) or len(inner.generators) != 1:
+        return value
+    source = inner.generators[0].iter
+    return source if isinstance(source, ast.Tuple | ast.List) and not inner.generators[0].ifs else value
