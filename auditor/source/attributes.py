@@ -13,7 +13,7 @@ METADATA = frozenset({
     "is_cuda", "requires_grad", "is_contiguous", "get_device", "__name__", "__class__", "training", "in_features",
     "out_features", "layout", "is_leaf", "untyped_storage", "data_ptr", "type_as", "__len__",
 })
-_SAME = frozenset({"data", "T", "mT", "real", "weight", "module", "_orig_mod", "orig_mod"})
+_SAME = frozenset({"data", "ctypes", "T", "mT", "real", "weight", "module", "_orig_mod", "orig_mod"})
 
 
 def attribute(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str) -> Val:

@@ -310,10 +310,10 @@ class LabelFlow:
                 if isinstance(arg, ast.Starred):
                     self._bind_starred(callee, params, call.args.index(arg), arg, function)
                     break
-                self._add((callee, param, -1), self.labels(arg, function))
+                self._bind_one(callee, param, arg, function)
             for keyword in call.keywords:
                 if keyword.arg:
-                    self._add((callee, keyword.arg, -1), self.labels(keyword.value, function))
+                    self._bind_one(callee, keyword.arg, keyword.value, function)
         constructed = call.func.id if isinstance(call.func, ast.Name) else ""
         if constructed in self.index.classes:
             for keyword in call.keywords:
@@ -326,6 +326,13 @@ class LabelFlow:
                     for keyword in call.keywords:
                         if keyword.arg:
                             self._add((init, keyword.arg, -1), self.labels(keyword.value, function))
+
+    def _bind_one(self, callee: Function, param: str, arg: ast.expr, function: Function) -> None:
+        """An argument and, where it is a tuple by name, its parts."""
+        self._add((callee, param, -1), self.labels(arg, function))
+        if isinstance(arg, ast.Name | ast.Attribute | ast.Tuple | ast.Call):
+            for position in range(8):
+                self._add((callee, param, position), self.part(arg, position, function))
 
     def _bind_starred(self, callee: Function, params: list[str], at: int, arg: ast.Starred, function: Function) -> None:
         for offset, param in enumerate(params[at : at + 8]):

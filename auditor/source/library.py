@@ -75,7 +75,7 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         special = scores.functional(m, node, last, args, kwargs)
         if special is not None:
             return special
-    if last[:1].isupper() or name.startswith("collections."):
+    if last[:1].isupper() or name.startswith("collections.") or "cpp_extension.load" in name or name == "ctypes.cdll.LoadLibrary":
         made = _opaque(m, name, args, kwargs)
         threads.remember_target(m, made, name, args, kwargs)
         return made

@@ -24,7 +24,7 @@ _KEEP = frozenset({
     "to", "cuda", "cpu", "float", "half", "bfloat16", "double", "long", "int", "contiguous", "requires_grad_", "eval", "train",
     "numpy", "view", "reshape", "unsqueeze", "squeeze", "flatten", "expand", "transpose", "permute", "t", "ravel", "astype", "type",
     "pin_memory", "share_memory_", "expand_as", "view_as", "to_empty", "byte", "short", "resolve", "absolute", "unflatten", "detach",
-    "detach_", "bool", "tolist", "result", "as_posix", "expanduser",
+    "detach_", "data_as", "bool", "tolist", "result", "as_posix", "expanduser",
 })
 _COPY = frozenset({"clone", "copy"})
 _STRINGS = frozenset({"lower", "upper", "strip", "rstrip", "lstrip", "replace", "split", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit", "title"})
@@ -64,6 +64,8 @@ def call_method(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str, 
     parsers = [o for o in owner.objs if o.kind == "parser"]
     if parsers:
         return _parser(m, parsers[0], name, args, kwargs)
+    if mixes.is_native(owner):
+        mixes.native(m, node, args)
     callee = [a for a in args if any(o.kind in ("function", "method", "partial") for o in a.objs)]
     result = generic(m, [owner, *args], kwargs)
     if callee and name in ("submit", "map", "apply", "starmap", "apply_async", "run", "imap", "register_hook"):

@@ -131,6 +131,33 @@ def most(m: Machine, node: ast.AST, parts: Sequence[Labels]) -> Labels:
     return frozenset({m.label("mix", event.id)})
 
 
+_LIBRARIES = ("ctypes.CDLL", "ctypes.cdll.LoadLibrary", "ctypes.PyDLL", "cpp_extension.load")
+
+
+def is_native(owner: Val) -> bool:
+    """Whether a value is compiled code that was loaded."""
+    return any(o.kind == "opaque" and any(o.name.startswith(n) or n in o.name for n in _LIBRARIES) for o in owner.objs)
+
+
+def native(m: Machine, node: ast.AST, args: Sequence[Val]) -> None:
+    """A call of compiled code: what it is given may be in every array that it is given.
+
+    Code that takes the losses of tokens together with the tokens (or their bytes) makes other losses of them.
+    """
+    parts = [m.deep(a) for a in args]
+    labels = frozenset().union(*parts) if parts else EMPTY
+    for arg in args:
+        for obj in arg.objs:
+            if obj.kind == "cell":
+                m.taint(obj, labels)
+    text = any(is_tokens(m, p) and m.of_kind(p, "acc") and m.has_origin(p, Origin.VAL) for p in parts)
+    if not text or not _neural(m, labels):
+        return
+    event = m.event("mix", node, labels, variant="native", kind=MixKind.BYTE_MIX, scores=nlls(m, labels))
+    event.data["scores"] |= nlls(m, labels)
+    event.guard = event.guard or "the compiled code mixes predictions of the bytes into these losses"
+
+
 # -- choices by the scores themselves -----------------------------------------------------------------------------
 
 

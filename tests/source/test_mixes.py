@@ -296,3 +296,17 @@ for t in (0.9, 0.95, 1.0):
 total = at(best)
 """)
     assert kinds(facts) == {MixKind.TUNED_ON_SCORE}
+
+
+def test_compiled_code_that_takes_losses_and_tokens() -> None:
+    call = '''
+import ctypes
+lib = ctypes.CDLL("./mixer.so")
+out = np.zeros(9)
+lib.score(all_ids.ctypes.data_as(None), @@out.ctypes.data_as(None))
+total = out.sum()
+'''
+    body = _BYTES.replace("@@", "")
+    found = plain(body + call.replace("@@", "all_logps.ctypes.data_as(None), ")).mixes
+    assert found and all(mix.kind is MixKind.BYTE_MIX and mix.guard for mix in found), "never more than suspected"
+    assert not plain(body + call.replace("@@", "")).mixes
