@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from auditor.source import lookups, outputs, scores, threads
+from auditor.source import lookups, mixes, outputs, scores, threads
 from auditor.source.attributes import METADATA
 from auditor.source.calibration import in_model, sampled, statistics
 from auditor.source.calls import Args, Kwargs, call_value
