@@ -7,6 +7,7 @@ import json
 import textwrap
 from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 from auditor.core.rule import Example, Rule, sections
 from auditor.core.types import Witness
@@ -27,14 +28,23 @@ MARKS = (
 
 
 def listing(rules: Mapping[str, Rule]) -> str:
-    """One line per rule: id, ruling, kind, witnesses, title."""
+    """Two lines per rule: id, ruling, kind, witnesses, measured precision and recall; below them the title."""
     width = max((len(rule_id) for rule_id in rules), default=0)
-    lines = [
-        f"{rule_id:<{width}}  {rule.ruling.value:<8}  {rule.kind.value:<9}  {_witnesses(rule):<13}  {rule.title}"
-        for rule_id, rule in rules.items()
-    ]
-    head = f"{'rule':<{width}}  {'ruling':<8}  {'kind':<9}  {'witnesses':<13}  title"
-    return "\n".join([head, *lines, "", f"{len(rules)} rules; golf-audit explain RULE says more of one."]) + "\n"
+    figures = _all_measured()
+    lines = [f"{'rule':<{width}}  {'ruling':<8}  {'kind':<9}  {'witnesses':<13}  precision  recall"]
+    for rule_id, rule in rules.items():
+        own = figures.get(rule_id, {})
+        precision, recall = (_share(own.get(name)) for name in ("precision", "recall"))
+        lines.append(
+            f"{rule_id:<{width}}  {rule.ruling.value:<8}  {rule.kind.value:<9}  {_witnesses(rule):<13}"
+            f"  {precision:>9}  {recall:>6}"
+        )
+        lines.append(f"    {rule.title}")
+    return "\n".join([*lines, "", f"{len(rules)} rules; golf-audit explain RULE says more of one."]) + "\n"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def explanation(rule: Rule) -> str:
@@ -94,17 +104,22 @@ def _witnesses(rule: Rule) -> str:
     return "+".join(w.value for w in (Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR) if rule.covers(w))
 
 
-def _measured(rule_id: str) -> str:
-    """Precision and recall on the labelled submissions, when they were measured."""
+def _all_measured() -> dict[str, dict[str, Any]]:
     try:
         text = resources.files("rules").joinpath(MEASURED).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return "Measured:   precision and recall not measured yet"
-    figures = json.loads(text).get(rule_id)
+        return {}
+    figures: dict[str, dict[str, Any]] = json.loads(text)
+    return figures
+
+
+def _measured(rule_id: str) -> str:
+    """Precision and recall on the labelled submissions, when they were measured."""
+    figures = _all_measured().get(rule_id)
     if not figures:
-        return "Measured:   precision and recall not measured for this rule"
-    on = f"on {figures['labels']} labelled submissions"
-    return f"Measured:   precision {figures['precision']}, recall {figures['recall']} {on}"
+        return "Measured:   no labelled submission tells of this rule yet"
+    shares = f"precision {_share(figures['precision'])}, recall {_share(figures['recall'])}"
+    return f"Measured:   {shares} ({figures['labels']})"
 
 
 def _wrapped(text: str) -> list[str]:
