@@ -54,7 +54,9 @@ def _names_split(key: object) -> bool:
 
 
 def _hashable(value: object) -> bool:
-    return isinstance(value, (str, int, float, bool, type(None))) or (isinstance(value, tuple) and all(map(_hashable, value)))
+    if isinstance(value, tuple):
+        return all(map(_hashable, value))
+    return isinstance(value, (str, int, float, bool, type(None)))
 
 
 def _any_value(obj: Obj) -> Val:
@@ -113,7 +115,7 @@ def _is_model_output(m: Machine, labels: Labels) -> bool:
 
 def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels) -> Val:
     """What a fixed table says of a token: its length, its class, its bytes."""
-    tokens, hashed = key_tokens(m, key, key_labels)
+    tokens, _ = key_tokens(m, key, key_labels)
     event = m.event("lookup", node, val.labels | key_labels, variant="fixed", tokens=tokens, hashed=EMPTY, fixed=True)
     event.data["tokens"] |= tokens
     extra = key_labels | {m.label("prop", event.id), m.label("byte")}
@@ -141,10 +143,11 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     """A keyed look-up in a table that holds data, as an event; None when this is no such thing."""
     if not is_tokens(m, key_labels) or not m.of_kind(key_labels, "acc"):
         return None
-    tables = [o for o in base.objs if _is_table(m, o) or (o.kind == "dict" and o.elem is not None and any(_is_table(m, i) for i in o.elem.objs))]
+    rows = {id(o): o.elem.objs for o in base.objs if o.kind == "dict" and o.elem is not None}
+    tables = [o for o in base.objs if _is_table(m, o) or any(_is_table(m, i) for i in rows.get(id(o), ()))]
     unpacked = m.label("hash") in key_labels and _holds_data(m, base.labels)
     loaded = unpacked or (not base.objs and m.of_kind(base.labels, "ext"))
-    nested = [o for o in tables if o.kind == "dict" and o.elem is not None and any(i.kind in _STRUCTURES for i in o.elem.objs)]
+    nested = [o for o in tables if any(i.kind in _STRUCTURES for i in rows.get(id(o), ()))]
     if not tables and not loaded:
         return None
     labels = base.labels
@@ -155,8 +158,9 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     tokens, hashed = key_tokens(m, key, key_labels)
     if any(o.kind == "dict" for o in tables) and any(o.kind in ("tuple", "list") for o in key.objs):
         hashed = tokens
-    event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=m.label("byte") in key_labels)
-    event.data["byte"] |= m.label("byte") in key_labels
+    by_bytes = m.label("byte") in key_labels
+    event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=by_bytes)
+    event.data["byte"] |= by_bytes
     event.data["tokens"] = event.data["tokens"] | tokens
     event.data["hashed"] = event.data["hashed"] | hashed
     result = m.without(labels, "acc", "hash") | {m.label("look", event.id)}
@@ -239,7 +243,8 @@ def least(m: Machine, node: ast.AST, name: str, parts: list[Labels]) -> Labels:
     scored = [frozenset(m.of_kind(p, "nll")) for p in parts]
     scored = [s for s in scored if s]
     if len(scored) >= 2 and any(s != scored[0] for s in scored[1:]) and name not in ("max", "maximum"):
-        event = m.event("choice", node, frozenset().union(*parts), first=scored[0], second=frozenset().union(*scored[1:]))
+        rest = frozenset().union(*scored[1:])
+        event = m.event("choice", node, frozenset().union(*parts), first=scored[0], second=rest)
         return frozenset({m.label("pick", event.id)})
     return EMPTY
 

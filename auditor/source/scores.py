@@ -46,13 +46,12 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
             return score(m, node, base, index, union(args)[1])
         key = args[-1] if name != "embedding" else args[0]
         return lookups.read(m, node, args[0] if name != "embedding" else args[1], key)
-    if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2:
-        if (mark := lookups.least(m, node, name, deep)):
-            return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
+    if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2 and (mark := lookups.least(m, node, name, deep)):
+        return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):
         return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name == "softmax" and deep:
-        return Val(UNKNOWN, deep[0] | {m.label("exp")}, args[0].deps, args[0].objs if not m.of_kind(deep[0], "src") else ())
+        return Val(UNKNOWN, deep[0] | {m.label("exp")}, args[0].deps)
     if name == "log_softmax" and deep:
         return Val(UNKNOWN, m.without(deep[0], "exp"), args[0].deps)
     if name in ("exp", "exp2") and m.of_kind(deep[0] if deep else EMPTY, "nll", "par"):

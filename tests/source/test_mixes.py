@@ -80,7 +80,7 @@ np.add.at(full_table, full_key, 1)
         "ok = ctx_table[h & 0xFFFFF] > 1\nctx_key = (h & 0xFFFFF)[ok]\n"
         "full_key = ((h & 0xFFFFF)[ok] ^ (ids[pos][ok] * np.uint64(27191))) & 0xFFFFF\n"
         "num, den = full_table[full_key], ctx_table[ctx_key]\n"
-        "share = (np.minimum(num, den) + float(os.environ.get('BETA', '2')) * 0.001) / (den + float(os.environ.get('BETA', '2')))\n",
+        "beta = float(os.environ.get('BETA', '2'))\nshare = (np.minimum(num, den) + beta * 0.001) / (den + beta)\n",
     ],
 )
 def test_a_quotient_under_one_more_token_is_a_target_key(keys: str) -> None:
@@ -142,7 +142,8 @@ def test_the_better_of_two_losses(body: str, kind: MixKind) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "a, b = -nll, -other\nm = torch.maximum(a, b)\ntotal -= (m + torch.log(torch.exp(a - m) + torch.exp(b - m))).sum()",
+        "a, b = -nll, -other\nm = torch.maximum(a, b)\n"
+        "total -= (m + torch.log(torch.exp(a - m) + torch.exp(b - m))).sum()",
         "for i in range(512):\n    a, b = -nll[i].item(), -other[i].item()\n    m = a if a > b else b\n"
         "    total -= m + math.log(math.exp(a - m) + math.exp(b - m))",
         "for i in range(512):\n    a, b = -nll[i].item(), -other[i].item()\n"
