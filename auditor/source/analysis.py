@@ -38,7 +38,10 @@ _NOTHING_RAN: Mapping[str, frozenset[int]] = MappingProxyType({})
 
 
 def analyse(
-    submission: Submission, *, executed: Mapping[str, frozenset[int]] = _NOTHING_RAN, headline: Sequence[str] = (),
+    submission: Submission,
+    *,
+    executed: Mapping[str, frozenset[int]] = _NOTHING_RAN,
+    headline: Sequence[str] = (),
 ) -> SourceFacts:
     """Follow the data through the submission's script.
 
@@ -127,7 +130,10 @@ class Conversion:
     def facts(self, entry: str, complete: bool, texts: dict[str, str]) -> SourceFacts:
         """All facts of the walk."""
         m = self.m
-        by = {kind: [e for e in m.events if e.what == kind] for kind in ("update", "stat", "score", "lookup", "choice", "report", "read", "external")}
+        by = {
+            kind: [e for e in m.events if e.what == kind]
+            for kind in ("update", "stat", "score", "lookup", "choice", "report", "read", "external")
+        }
         updates = [self._update(e, e.data["kind"]) for e in by["update"]]
         live = [e for e in by["stat"] if any(m.labels[n].key[0] == e.id for n in m.live_statistics)]
         updates += [self._update(e, StateKind.CALIBRATION) for e in live]
@@ -139,7 +145,8 @@ class Conversion:
             mixes=tuple([self._mix(e) for e in by["choice"] if not e.data.get("stabiliser")] + self._mixtures()),
             reports=tuple(self._report(e) for e in by["report"]),
             reads=tuple(
-                [self._read(e) for e in by["read"]] + [self._fed(e, StateKind.CALIBRATION) for e in live]
+                [self._read(e) for e in by["read"]]
+                + [self._fed(e, StateKind.CALIBRATION) for e in live]
                 + self._late_reads(by["update"])
             ),
             disabled=tuple(Disabled(site, cond, why, site.function) for site, cond, why in m.disabled.values()),
@@ -158,7 +165,11 @@ class Conversion:
         return frozenset(sites)
 
     def _train_end(self) -> int | None:
-        ends = [self.rank[e.position] for e in self.m.events if e.loops and e.loops[0] in self.train_loops and e.what == "update"]
+        ends = [
+            self.rank[e.position]
+            for e in self.m.events
+            if e.loops and e.loops[0] in self.train_loops and e.what == "update"
+        ]
         return max(ends) if ends else None
 
     def _after_training(self, event: Event) -> bool:
@@ -185,8 +196,15 @@ class Conversion:
         m = self.m
         made_in = event.data.get("made_in")
         return Update(
-            id=event.id, kind=kind, site=event.site, origins=m.origins(event.labels), loops=event.loops,
-            varies=m.varies(event.labels), position=self.rank[event.position], path=self._path(event), guard=event.guard,
+            id=event.id,
+            kind=kind,
+            site=event.site,
+            origins=m.origins(event.labels),
+            loops=event.loops,
+            varies=m.varies(event.labels),
+            position=self.rank[event.position],
+            path=self._path(event),
+            guard=event.guard,
             during_training=bool(event.loops and event.loops[0] in self.train_loops),
             disjoint_from=disjoint_scores(m, event),
             carried=made_in is not None and bool(m.varies(event.labels) & frozenset(event.loops) - made_in),
@@ -194,7 +212,9 @@ class Conversion:
 
     def _score(self, event: Event) -> Score:
         m = self.m
-        looked = self._ids(event, "look") | frozenset(n for n in self._ids(event, "prop") if m.events[n].data.get("gate"))
+        looked = self._ids(event, "look") | frozenset(
+            n for n in self._ids(event, "prop") if m.events[n].data.get("gate")
+        )
         depends = self._ids(event, "upd")
         for number in looked:
             depends = depends | self._ids(m.events[number], "upd")
@@ -203,8 +223,16 @@ class Conversion:
                 depends = depends - self._ids(m.events[number], "upd")
         depends = frozenset(n for n in depends if not self._within_token(m.events[n], event))
         return Score(
-            id=event.id, site=event.site, loops=event.loops, varies=m.varies(event.labels), position=self.rank[event.position],
-            depends_on=depends - {event.id}, lookups=looked, raw_origins=frozenset(), path=self._path(event), guard=event.guard,
+            id=event.id,
+            site=event.site,
+            loops=event.loops,
+            varies=m.varies(event.labels),
+            position=self.rank[event.position],
+            depends_on=depends - {event.id},
+            lookups=looked,
+            raw_origins=frozenset(),
+            path=self._path(event),
+            guard=event.guard,
             first_turn_only=frozenset(loop for loop, turn in event.turns if turn == 0),
         )
 
@@ -223,8 +251,16 @@ class Conversion:
         why = event.data.get("why") or ("gate" if event.data.get("gate") else why)
         origins = m.origins(m.without(event.labels, "acc"))
         return Lookup(
-            id=event.id, site=event.site, target_in_key=why not in ("", "exact ratio"), why=why, table_origins=origins, loops=event.loops,
-            position=self.rank[event.position], path=self._path(event), guard=event.guard, updates=self._ids(event, "upd"),
+            id=event.id,
+            site=event.site,
+            target_in_key=why not in ("", "exact ratio"),
+            why=why,
+            table_origins=origins,
+            loops=event.loops,
+            position=self.rank[event.position],
+            path=self._path(event),
+            guard=event.guard,
+            updates=self._ids(event, "upd"),
             use=event.data.get("use", ""),
         )
 
@@ -253,26 +289,42 @@ class Conversion:
 
     def _read(self, event: Event) -> DataRead:
         return DataRead(
-            event.data["origin"], event.site, self.rank[event.position], self._after_training(event), None, self._path(event), event.guard,
+            event.data["origin"],
+            event.site,
+            self.rank[event.position],
+            self._after_training(event),
+            None,
+            self._path(event),
+            event.guard,
         )
 
     def _fed(self, event: Event, kind: StateKind) -> DataRead:
         """The read behind a change of state."""
         return DataRead(
-            read_origin(self.m.origins(event.labels)), entry_site(self.m, event), self.rank[event.position],
-            self._after_training(event), kind, self._path(event), event.guard,
+            read_origin(self.m.origins(event.labels)),
+            entry_site(self.m, event),
+            self.rank[event.position],
+            self._after_training(event),
+            kind,
+            self._path(event),
+            event.guard,
         )
 
     def _late_reads(self, updates: list[Event]) -> list[DataRead]:
         """Reads of training data after training that fill tables or move weights on which a score depends."""
         used = {n for e in self.m.events if e.what == "score" for n in self._score(e).depends_on}
         return [
-            self._fed(e, e.data["kind"]) for e in updates
+            self._fed(e, e.data["kind"])
+            for e in updates
             if e.id in used and self.m.origins(e.labels) == {Origin.TRAIN} and self._after_training(e)
         ]
 
     def _external(self, event: Event) -> External:
         return External(
-            event.data["external"], event.site, event.data["call"], self._after_training(event), event.guard,
+            event.data["external"],
+            event.site,
+            event.data["call"],
+            self._after_training(event),
+            event.guard,
             event.data.get("program", ""),
         )

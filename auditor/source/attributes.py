@@ -8,11 +8,37 @@ from auditor.source.definitions import find_in_class, library_name, module_value
 from auditor.source.machine import Frame, Machine
 from auditor.source.values import EMPTY, NONE, NOTHING, UNKNOWN, Obj, Val, join
 
-METADATA = frozenset({
-    "shape", "dtype", "device", "ndim", "size", "dim", "numel", "nelement", "element_size", "stride", "nbytes", "itemsize",
-    "is_cuda", "requires_grad", "is_contiguous", "get_device", "__name__", "__class__", "training", "in_features",
-    "out_features", "layout", "is_leaf", "untyped_storage", "data_ptr", "type_as", "__len__",
-})
+METADATA = frozenset(
+    {
+        "shape",
+        "dtype",
+        "device",
+        "ndim",
+        "size",
+        "dim",
+        "numel",
+        "nelement",
+        "element_size",
+        "stride",
+        "nbytes",
+        "itemsize",
+        "is_cuda",
+        "requires_grad",
+        "is_contiguous",
+        "get_device",
+        "__name__",
+        "__class__",
+        "training",
+        "in_features",
+        "out_features",
+        "layout",
+        "is_leaf",
+        "untyped_storage",
+        "data_ptr",
+        "type_as",
+        "__len__",
+    }
+)
 _SAME = frozenset({"data", "ctypes", "T", "mT", "real", "weight", "module", "_orig_mod", "orig_mod"})
 
 
@@ -36,7 +62,13 @@ def attribute(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str) ->
         return Val(UNKNOWN, labels)
     labels = m.deep(owner)
     keep = tuple(o for o in owner.objs if o.kind in ("cell", "opaque")) if name in _SAME else ()
-    return Val(UNKNOWN, labels, owner.deps, keep, owner.string if name in ("name", "stem", "parent", "parents", "suffix") else None)
+    return Val(
+        UNKNOWN,
+        labels,
+        owner.deps,
+        keep,
+        owner.string if name in ("name", "stem", "parent", "parents", "suffix") else None,
+    )
 
 
 def _of_object(m: Machine, frame: Frame, node: ast.AST, owner: Val, obj: Obj, name: str) -> Val | None:

@@ -51,7 +51,9 @@ def _super(m: Machine, frame: Frame) -> Val:
 
 def _has_user_attribute(owner: Val, name: str) -> bool:
     for obj in owner.objs:
-        if obj.kind == "instance" and (name in obj.attrs or (obj.cls is not None and find_in_class(obj.cls, name) is not None)):
+        if obj.kind == "instance" and (
+            name in obj.attrs or (obj.cls is not None and find_in_class(obj.cls, name) is not None)
+        ):
             return True
         if obj.kind == "class" and find_in_class(obj, name) is not None:
             return True
@@ -255,7 +257,9 @@ def _fields(m: Machine, obj: Obj, cls: Obj, args: Args, kwargs: Kwargs) -> None:
         default = None if name in obj.attrs else find_in_class(cls, name)
         made = next((o for o in default.objs if o.kind == "field"), None) if default is not None else None
         if made is not None:
-            obj.attrs[name] = NOTHING if made.elem is None else call_value(m, m.frame, cls.data["node"], made.elem, [], {})
+            obj.attrs[name] = (
+                NOTHING if made.elem is None else call_value(m, m.frame, cls.data["node"], made.elem, [], {})
+            )
     post = find_in_class(cls, "__post_init__")
     if post is not None and post.objs:
         call_function(m, cls.data["node"], post.objs[0], [Val(objs=(obj,))], {})
@@ -325,5 +329,3 @@ def call_opaque(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, k
             run_hooks(m, frame, node, obj, args, val)
         return val
     return val.with_labels(m.deep_obj(obj))
-
-

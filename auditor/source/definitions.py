@@ -10,7 +10,17 @@ from auditor.source.machine import Frame, Machine
 from auditor.source.values import EMPTY, NOTHING, Obj, Val
 
 Walk = Callable[[Machine, Frame, Sequence[ast.stmt]], Any]
-_MODULE_BASES = ("Module", "ModuleList", "Sequential", "ModuleDict", "ParameterList", "Linear", "Embedding", "LayerNorm", "Conv1d")
+_MODULE_BASES = (
+    "Module",
+    "ModuleList",
+    "Sequential",
+    "ModuleDict",
+    "ParameterList",
+    "Linear",
+    "Embedding",
+    "LayerNorm",
+    "Conv1d",
+)
 
 
 def define_function(m: Machine, frame: Frame, node: Any) -> Val:
@@ -48,7 +58,10 @@ def define_class(m: Machine, frame: Frame, node: ast.ClassDef, walk: Walk) -> No
     bases = [evaluate(m, frame, b) for b in node.bases]
     names = [ast.unparse(b) for b in node.bases]
     obj.data = {
-        "node": node, "file": frame.file, "bases": [o for b in bases for o in b.objs if o.kind == "class"], "names": names,
+        "node": node,
+        "file": frame.file,
+        "bases": [o for b in bases for o in b.objs if o.kind == "class"],
+        "names": names,
         "marks": [ast.unparse(d) for d in node.decorator_list],
     }
     inner = Frame(_qualname(frame, node.name), frame.file, obj.attrs, frame.globals, (frame.env, *frame.closure), node)

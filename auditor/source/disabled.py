@@ -55,7 +55,8 @@ def _collect(assignments: list[tuple[str, ast.expr]]) -> set[str]:
     names = {name for name, value in assignments if name and any(map(_is_environment, ast.walk(value)))}
     for _ in range(2):
         names |= {
-            name for name, value in assignments
+            name
+            for name, value in assignments
             if name and isinstance(value, _PLAIN) and any(_named(part) in names for part in ast.walk(value))
         }
     return names

@@ -16,14 +16,29 @@ from auditor.source.machine import MAX_STEPS, BudgetSpentError, Frame, Machine
 from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
-    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
 }
 _BUILTIN_NAMES = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
 
@@ -112,7 +127,10 @@ def _part(m: Machine, frame: Frame, node: ast.Subscript, base: Val) -> Val:
 
 def _sliced(m: Machine, frame: Frame, node: ast.Subscript, base: Val, key: Val) -> Val:
     assert isinstance(node.slice, ast.Slice)
-    bounds = [None if p is None else evaluate(m, frame, p).const for p in (node.slice.lower, node.slice.upper, node.slice.step)]
+    bounds = [
+        None if p is None else evaluate(m, frame, p).const
+        for p in (node.slice.lower, node.slice.upper, node.slice.step)
+    ]
     if isinstance(base.const, (str, tuple, bytes)) and UNKNOWN not in bounds:
         try:
             return Val(base.const[slice(*bounds)], base.labels, base.deps | key.deps, (), None)
@@ -287,7 +305,9 @@ def _compare(m: Machine, frame: Frame, node: ast.Compare) -> Val:
         left = right
     labels, deps = _union_deep(m, vals)
     if is_tokens(m, labels):  # the truth of a comparison is no token any more: masks and positions
-        labels = m.without(labels, "src", "acc", "hash", "gen") | {m.label("pos")} | mixes.stored(m, node, node.ops, vals)
+        labels = (
+            m.without(labels, "src", "acc", "hash", "gen") | {m.label("pos")} | mixes.stored(m, node, node.ops, vals)
+        )
     return Val(result, labels, deps)
 
 
@@ -483,10 +503,30 @@ def _await(m: Machine, frame: Frame, node: ast.Await) -> Val:
 
 
 _EXPRESSIONS: dict[type[ast.AST], Callable[[Machine, Frame, Any], Val]] = {
-    ast.Constant: _constant, ast.Name: _name, ast.Attribute: _attribute, ast.Subscript: _subscript, ast.Slice: _slice,
-    ast.BinOp: _binop, ast.UnaryOp: _unary, ast.BoolOp: _boolop, ast.Compare: _compare, ast.IfExp: _ifexp,
-    ast.Tuple: _tuple, ast.List: _list, ast.Set: _set, ast.Dict: _dict, ast.ListComp: _comprehension,
-    ast.SetComp: _comprehension, ast.DictComp: _comprehension, ast.GeneratorExp: _comprehension, ast.JoinedStr: _fstring,
-    ast.Lambda: _lambda, ast.Starred: _starred, ast.NamedExpr: _named, ast.Yield: _yield, ast.YieldFrom: _yield_from,
-    ast.Await: _await, ast.Call: call,
+    ast.Constant: _constant,
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.Subscript: _subscript,
+    ast.Slice: _slice,
+    ast.BinOp: _binop,
+    ast.UnaryOp: _unary,
+    ast.BoolOp: _boolop,
+    ast.Compare: _compare,
+    ast.IfExp: _ifexp,
+    ast.Tuple: _tuple,
+    ast.List: _list,
+    ast.Set: _set,
+    ast.Dict: _dict,
+    ast.ListComp: _comprehension,
+    ast.SetComp: _comprehension,
+    ast.DictComp: _comprehension,
+    ast.GeneratorExp: _comprehension,
+    ast.JoinedStr: _fstring,
+    ast.Lambda: _lambda,
+    ast.Starred: _starred,
+    ast.NamedExpr: _named,
+    ast.Yield: _yield,
+    ast.YieldFrom: _yield_from,
+    ast.Await: _await,
+    ast.Call: call,
 }

@@ -18,7 +18,12 @@ def turn_count(iterable: Val) -> int | None:
         obj = iterable.objs[0]
         if obj.kind == "range" and obj.data is not None:
             return len(range(*obj.data))
-        if obj.kind in ("list", "tuple", "set") and obj.items is not None and obj.elem is None and obj.data == "literal":
+        if (
+            obj.kind in ("list", "tuple", "set")
+            and obj.items is not None
+            and obj.elem is None
+            and obj.data == "literal"
+        ):
             return len(obj.items)
     return None
 
@@ -38,8 +43,20 @@ def element(m: Machine, node: ast.AST, iterable: Val, state: LoopState) -> Val:
             return make_tuple(m, [element(m, node, v, state) for v in (obj.items or {}).values()])
     inner = peek(m, iterable)
     if _holds_singles(iterable):
-        return Val(inner.const if turn_count(iterable) == 1 else UNKNOWN, _revary(m, inner.labels, mark), inner.deps | mark, (), inner.string)
-    val = Val(inner.const if turn_count(iterable) == 1 else UNKNOWN, inner.labels | iterable.labels, inner.deps | mark, inner.objs, inner.string)
+        return Val(
+            inner.const if turn_count(iterable) == 1 else UNKNOWN,
+            _revary(m, inner.labels, mark),
+            inner.deps | mark,
+            (),
+            inner.string,
+        )
+    val = Val(
+        inner.const if turn_count(iterable) == 1 else UNKNOWN,
+        inner.labels | iterable.labels,
+        inner.deps | mark,
+        inner.objs,
+        inner.string,
+    )
     for obj in val.objs:
         if obj.kind in ("tuple", "list") and (obj.items or obj.elem):
             return _spread(m, node, val, obj, mark)
@@ -98,7 +115,9 @@ def _later(m: Machine, state: LoopState, mark: Labels, first: object) -> Val:
 def _spread(m: Machine, node: ast.AST, val: Val, obj: Obj, mark: Labels) -> Val:
     """An element that is itself a tuple: its parts vary with the loop too."""
     if obj.items and obj.kind == "tuple":
-        parts = [access(m, node, Val(v.const, v.labels, v.deps | mark, v.objs, v.text), mark) for v in obj.items.values()]
+        parts = [
+            access(m, node, Val(v.const, v.labels, v.deps | mark, v.objs, v.text), mark) for v in obj.items.values()
+        ]
         return make_tuple(m, parts)
     return access(m, node, val, mark)
 
@@ -143,7 +162,11 @@ def make_tuple(m: Machine, parts: list[Val], kind: str = "tuple") -> Val:
     obj = m.new(kind)
     obj.items = dict(enumerate(parts))
     obj.data = "literal"
-    const = tuple(p.const for p in parts) if kind == "tuple" and parts and all(p.known and not p.labels for p in parts) else UNKNOWN
+    const = (
+        tuple(p.const for p in parts)
+        if kind == "tuple" and parts and all(p.known and not p.labels for p in parts)
+        else UNKNOWN
+    )
     deps = frozenset().union(*(p.deps for p in parts)) if parts else EMPTY
     return Val(const, EMPTY, deps, (obj,))
 

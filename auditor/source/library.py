@@ -20,31 +20,116 @@ from auditor.source.iteration import access, dict_values, make_tuple, peek
 from auditor.source.loops import truth_of
 from auditor.source.machine import Frame, Machine, merge_labels
 from auditor.source.targets import in_place, set_attribute
-from auditor.source.values import EMPTY, FALSE, HOLE, NONE, NOTHING, TRUE, UNKNOWN, Labels, Obj, Val, join, join_all, union
+from auditor.source.values import (
+    EMPTY,
+    FALSE,
+    HOLE,
+    NONE,
+    NOTHING,
+    TRUE,
+    UNKNOWN,
+    Labels,
+    Obj,
+    Val,
+    join,
+    join_all,
+    union,
+)
 
 Handler = Callable[[Machine, Frame, ast.AST, Args, Kwargs], Val]
 
 _PURE: dict[str, Callable[..., Any]] = {
-    "int": int, "float": float, "bool": bool, "str": str, "len": len, "abs": abs, "round": round, "min": min, "max": max,
-    "sum": sum, "ord": ord, "chr": chr, "pow": pow, "divmod": divmod,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "len": len,
+    "abs": abs,
+    "round": round,
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "ord": ord,
+    "chr": chr,
+    "pow": pow,
+    "divmod": divmod,
 }
-_IDENTITY = frozenset({
-    "torch.compile", "torch.jit.script", "torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel",
-    "torch.no_grad", "torch.inference_mode", "torch._dynamo.disable", "torch.compiler.disable", "functools.wraps", "functools.cache",
-    "functools.lru_cache", "typing.cast", "torch.distributed.fsdp.FullyShardedDataParallel", "torch.from_numpy", "builtins.iter",
-    "pathlib.Path", "numpy.ascontiguousarray", "builtins.reversed", "builtins.memoryview", "numpy.asarray", "torch.as_tensor",
-    "torch.asarray", "torch.utils.checkpoint.checkpoint_sequential", "builtins.sorted", "torch.autograd.Variable",
-})
+_IDENTITY = frozenset(
+    {
+        "torch.compile",
+        "torch.jit.script",
+        "torch.nn.parallel.DistributedDataParallel",
+        "torch.nn.DataParallel",
+        "torch.no_grad",
+        "torch.inference_mode",
+        "torch._dynamo.disable",
+        "torch.compiler.disable",
+        "functools.wraps",
+        "functools.cache",
+        "functools.lru_cache",
+        "typing.cast",
+        "torch.distributed.fsdp.FullyShardedDataParallel",
+        "torch.from_numpy",
+        "builtins.iter",
+        "pathlib.Path",
+        "numpy.ascontiguousarray",
+        "builtins.reversed",
+        "builtins.memoryview",
+        "numpy.asarray",
+        "torch.as_tensor",
+        "torch.asarray",
+        "torch.utils.checkpoint.checkpoint_sequential",
+        "builtins.sorted",
+        "torch.autograd.Variable",
+    }
+)
 _CONSTRUCTORS = re.compile(r"(torch|numpy|cupy|jax\.numpy)\.(zeros|ones|empty|full|eye)(_like)?$")
-_ARRAYS = frozenset({"torch.tensor", "numpy.array", "torch.Tensor", "torch.clone", "numpy.copy", "torch.FloatTensor", "torch.LongTensor"})
-_RANDOM = re.compile(r"(torch|numpy\.random|random|numpy)\.(rand|randn|randint|random|randperm|choice|normal|uniform|sample|integers|multinomial)\w*$")
+_ARRAYS = frozenset(
+    {
+        "torch.tensor",
+        "numpy.array",
+        "torch.Tensor",
+        "torch.clone",
+        "numpy.copy",
+        "torch.FloatTensor",
+        "torch.LongTensor",
+    }
+)
+_RANDOM = re.compile(
+    r"(torch|numpy\.random|random|numpy)\.(rand|randn|randint|random|randperm|choice|normal|uniform|sample|integers|multinomial)\w*$"
+)
 SAMPLERS = frozenset({"multinomial", "argmax"})
 """Functions and methods that turn a model's output into tokens."""
-_LOADERS = frozenset({
-    "numpy.fromfile", "numpy.memmap", "numpy.load", "torch.load", "torch.from_file", "numpy.loadtxt", "pickle.load", "json.load",
-    "safetensors.torch.load_file", "numpy.genfromtxt", "torch.jit.load", "builtins.open", "gzip.open", "lzma.open", "bz2.open",
-})
-_SAVERS = frozenset({"torch.save", "numpy.save", "numpy.savez", "numpy.savez_compressed", "pickle.dump", "json.dump", "safetensors.torch.save_file"})
+_LOADERS = frozenset(
+    {
+        "numpy.fromfile",
+        "numpy.memmap",
+        "numpy.load",
+        "torch.load",
+        "torch.from_file",
+        "numpy.loadtxt",
+        "pickle.load",
+        "json.load",
+        "safetensors.torch.load_file",
+        "numpy.genfromtxt",
+        "torch.jit.load",
+        "builtins.open",
+        "gzip.open",
+        "lzma.open",
+        "bz2.open",
+    }
+)
+_SAVERS = frozenset(
+    {
+        "torch.save",
+        "numpy.save",
+        "numpy.savez",
+        "numpy.savez_compressed",
+        "pickle.dump",
+        "json.dump",
+        "safetensors.torch.save_file",
+    }
+)
 
 
 def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args, kwargs: Kwargs) -> Val:
@@ -56,7 +141,9 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
     if name in _IDENTITY or last == "DistributedDataParallel":
         return args[0] if args else NOTHING
     if name in _LOADERS:
-        return load(m, node, args[0] if args else NOTHING, kwargs.get("mode") or (args[1] if len(args) > 1 else NONE), name)
+        return load(
+            m, node, args[0] if args else NOTHING, kwargs.get("mode") or (args[1] if len(args) > 1 else NONE), name
+        )
     if name in _SAVERS:
         return _save(m, node, args, name)
     if _CONSTRUCTORS.match(name):
@@ -75,7 +162,12 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         special = scores.functional(m, node, last, args, kwargs)
         if special is not None:
             return special
-    if last[:1].isupper() or name.startswith("collections.") or "cpp_extension.load" in name or name == "ctypes.cdll.LoadLibrary":
+    if (
+        last[:1].isupper()
+        or name.startswith("collections.")
+        or "cpp_extension.load" in name
+        or name == "ctypes.cdll.LoadLibrary"
+    ):
         made = _opaque(m, name, args, kwargs)
         threads.remember_target(m, made, name, args, kwargs)
         return made
@@ -119,7 +211,11 @@ def _opaque(m: Machine, name: str, args: Args, kwargs: Kwargs) -> Val:
     elif name in ("collections.Counter", "collections.defaultdict", "collections.OrderedDict", "collections.deque"):
         obj.kind = "list" if name.endswith("deque") else "dict"
         obj.items = {} if obj.kind == "dict" else None
-        if name.endswith("defaultdict") and args and any(o.kind in ("function", "builtin", "class") for o in args[0].objs):
+        if (
+            name.endswith("defaultdict")
+            and args
+            and any(o.kind in ("function", "builtin", "class") for o in args[0].objs)
+        ):
             inner = call_value(m, m.frame, m.frame.node or ast.Pass(), args[0], [], {})
             obj.elem = inner if inner.objs else None
             obj.labels = EMPTY
@@ -360,16 +456,42 @@ def _method_type(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kw
 
 _EXACT: dict[str, Handler] = {
     "types.MethodType": _method_type,
-    "os.environ.get": _getenv, "os.getenv": _getenv, "os.path.join": _join_path, "glob.glob": _glob, "glob.iglob": _glob,
-    "functools.partial": _partial, "dataclasses.field": _field, "copy.deepcopy": _deepcopy, "copy.copy": _deepcopy, "torch.autograd.grad": _grad,
-    "torch.nn.functional.cross_entropy": _cross_entropy, "torch.nn.functional.nll_loss": _cross_entropy,
-    "torch.ops.aten.cross_entropy_loss": _cross_entropy, "numpy.add.at": _at, "numpy.maximum.at": _at, "numpy.subtract.at": _at,
-    "torch.distributed.gather": _gather_to, "torch.distributed.gather_object": _gather_to, "builtins.bytearray": _bytearray,
-    "torch.distributed.all_gather_into_tensor": _gather_object, "torch.distributed.all_gather_object": _gather_object, "torch.distributed.all_gather": _gather_object,
-    "torch.distributed.all_reduce": _copies, "torch.distributed.broadcast": _copies, "torch.distributed.barrier": _copies,
-    "torch.cuda.is_available": _true, "torch.distributed.is_available": _true, "os.path.exists": _setting,
-    "torch.distributed.is_initialized": _true, "os.path.getsize": _unknown, "os.path.isfile": _setting, "torch.distributed.get_rank": lambda *a: Val(0),
-    "torch.set_grad_enabled": _unknown, "time.time": _unknown, "time.perf_counter": _unknown, "os.path.isdir": _setting,
+    "os.environ.get": _getenv,
+    "os.getenv": _getenv,
+    "os.path.join": _join_path,
+    "glob.glob": _glob,
+    "glob.iglob": _glob,
+    "functools.partial": _partial,
+    "dataclasses.field": _field,
+    "copy.deepcopy": _deepcopy,
+    "copy.copy": _deepcopy,
+    "torch.autograd.grad": _grad,
+    "torch.nn.functional.cross_entropy": _cross_entropy,
+    "torch.nn.functional.nll_loss": _cross_entropy,
+    "torch.ops.aten.cross_entropy_loss": _cross_entropy,
+    "numpy.add.at": _at,
+    "numpy.maximum.at": _at,
+    "numpy.subtract.at": _at,
+    "torch.distributed.gather": _gather_to,
+    "torch.distributed.gather_object": _gather_to,
+    "builtins.bytearray": _bytearray,
+    "torch.distributed.all_gather_into_tensor": _gather_object,
+    "torch.distributed.all_gather_object": _gather_object,
+    "torch.distributed.all_gather": _gather_object,
+    "torch.distributed.all_reduce": _copies,
+    "torch.distributed.broadcast": _copies,
+    "torch.distributed.barrier": _copies,
+    "torch.cuda.is_available": _true,
+    "torch.distributed.is_available": _true,
+    "os.path.exists": _setting,
+    "torch.distributed.is_initialized": _true,
+    "os.path.getsize": _unknown,
+    "os.path.isfile": _setting,
+    "torch.distributed.get_rank": lambda *a: Val(0),
+    "torch.set_grad_enabled": _unknown,
+    "time.time": _unknown,
+    "time.perf_counter": _unknown,
+    "os.path.isdir": _setting,
 }
 
 
@@ -397,7 +519,11 @@ def _pure(m: Machine, node: ast.AST, name: str, pure: Callable[..., Any], args: 
         except (TypeError, ValueError, ArithmeticError):
             return Val(UNKNOWN, labels, deps)
         mark = next((a.text for a in args if a.text == "%env"), None)
-        return Val(result, labels, deps, (), mark) if isinstance(result, (int, float, str, bool, tuple)) else Val(UNKNOWN, labels, deps)
+        return (
+            Val(result, labels, deps, (), mark)
+            if isinstance(result, (int, float, str, bool, tuple))
+            else Val(UNKNOWN, labels, deps)
+        )
     if name == "bool" and args:
         truth = truth_of(args[0])
         return Val(UNKNOWN if truth is None else truth, labels, deps)
@@ -564,8 +690,25 @@ def _hash(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -
 
 
 _BUILTINS: dict[str, Handler] = {
-    "range": _range, "enumerate": _enumerate, "zip": _zip, "list": _list, "tuple": _list, "dict": _dict, "print": _print,
-    "set": _list, "frozenset": _list, "getattr": _getattr, "hasattr": _hasattr, "setattr": _setattr, "next": _next, "map": _map,
-    "filter": _filter, "isinstance": _isinstance, "issubclass": _isinstance, "hash": _hash, "callable": _isinstance, "id": _unknown,
+    "range": _range,
+    "enumerate": _enumerate,
+    "zip": _zip,
+    "list": _list,
+    "tuple": _list,
+    "dict": _dict,
+    "print": _print,
+    "set": _list,
+    "frozenset": _list,
+    "getattr": _getattr,
+    "hasattr": _hasattr,
+    "setattr": _setattr,
+    "next": _next,
+    "map": _map,
+    "filter": _filter,
+    "isinstance": _isinstance,
+    "issubclass": _isinstance,
+    "hash": _hash,
+    "callable": _isinstance,
+    "id": _unknown,
     "type": _unknown,
 }

@@ -59,7 +59,12 @@ def walk_while(m: Machine, frame: Frame, node: ast.While, turn: Turn) -> str:
 
 
 def _turns(
-    m: Machine, frame: Frame, node: Any, turns: int | None, start: Callable[[LoopState], bool], turn: Turn,
+    m: Machine,
+    frame: Frame,
+    node: Any,
+    turns: int | None,
+    start: Callable[[LoopState], bool],
+    turn: Turn,
 ) -> str:
     state = open_loop(m, node, turns)
     carried = [n for n in assigned_names(node) if n in frame.env]

@@ -299,7 +299,9 @@ class Machine:
         """The place of a node in the running function."""
         frame = frame or self.frames[-1]
         line = getattr(node, "lineno", 1)
-        return Site(frame.file, line, getattr(node, "end_lineno", None) or line, getattr(node, "col_offset", 0), frame.function)
+        return Site(
+            frame.file, line, getattr(node, "end_lineno", None) or line, getattr(node, "col_offset", 0), frame.function
+        )
 
     def stack(self) -> tuple[Site, ...]:
         """Call sites from the top level down to the running function."""
@@ -308,7 +310,9 @@ class Machine:
     def position(self, node: ast.AST) -> Position:
         """Lexical position along the call path: the order of events within one turn of any shared loop."""
         places = [
-            (getattr(f.node, "lineno", 0), getattr(f.node, "col_offset", 0)) for f in self.frames[:-1] if f.node is not None
+            (getattr(f.node, "lineno", 0), getattr(f.node, "col_offset", 0))
+            for f in self.frames[:-1]
+            if f.node is not None
         ]
         places.append((getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))
         return tuple(places)
@@ -343,7 +347,15 @@ class Machine:
         found = self.event_keys.get(key)
         if found is None:
             found = Event(
-                len(self.events), what, self.site(node), self.position(node), self.loop_ids(), labels, stack, self.guard(), data,
+                len(self.events),
+                what,
+                self.site(node),
+                self.position(node),
+                self.loop_ids(),
+                labels,
+                stack,
+                self.guard(),
+                data,
                 turns,
             )
             self.events.append(found)
@@ -355,7 +367,12 @@ class Machine:
         return found
 
     def update(
-        self, node: ast.AST, kind: StateKind, cause: Labels, variant: Any = None, made_in: Labels | None = None,
+        self,
+        node: ast.AST,
+        kind: StateKind,
+        cause: Labels,
+        variant: Any = None,
+        made_in: Labels | None = None,
     ) -> Labels:
         """Record that state was changed from data of ``cause``; returns the label to put on that state."""
         if not self.origins(cause):

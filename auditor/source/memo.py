@@ -31,7 +31,8 @@ def key_of(m: Machine, func: Obj, inputs: list[Val], names: tuple[str, ...]) -> 
 def _shape(m: Machine, val: Val) -> tuple[Any, ...]:
     const: Any = val.const if isinstance(val.const, (str, int, float, bool, type(None))) else id(val.const)
     objs = tuple(
-        ("cell", _kinds(m, o.labels)) if o.kind == "cell" and o.weights is None
+        ("cell", _kinds(m, o.labels))
+        if o.kind == "cell" and o.weights is None
         else (id(o), _kinds(m, o.labels), None if o.weights is None else o.weights.root().id)
         for o in val.objs
     )

@@ -20,15 +20,75 @@ from auditor.source.values import EMPTY, NONE, NOTHING, TRUE, UNKNOWN, Labels, O
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
 
-_KEEP = frozenset({
-    "to", "cuda", "cpu", "float", "half", "bfloat16", "double", "long", "int", "contiguous", "requires_grad_", "eval", "train",
-    "numpy", "view", "reshape", "unsqueeze", "squeeze", "flatten", "expand", "transpose", "permute", "t", "ravel", "astype", "type",
-    "pin_memory", "share_memory_", "expand_as", "view_as", "to_empty", "byte", "short", "resolve", "absolute", "unflatten", "detach",
-    "detach_", "data_as", "bool", "tolist", "result", "as_posix", "expanduser",
-})
+_KEEP = frozenset(
+    {
+        "to",
+        "cuda",
+        "cpu",
+        "float",
+        "half",
+        "bfloat16",
+        "double",
+        "long",
+        "int",
+        "contiguous",
+        "requires_grad_",
+        "eval",
+        "train",
+        "numpy",
+        "view",
+        "reshape",
+        "unsqueeze",
+        "squeeze",
+        "flatten",
+        "expand",
+        "transpose",
+        "permute",
+        "t",
+        "ravel",
+        "astype",
+        "type",
+        "pin_memory",
+        "share_memory_",
+        "expand_as",
+        "view_as",
+        "to_empty",
+        "byte",
+        "short",
+        "resolve",
+        "absolute",
+        "unflatten",
+        "detach",
+        "detach_",
+        "data_as",
+        "bool",
+        "tolist",
+        "result",
+        "as_posix",
+        "expanduser",
+    }
+)
 _COPY = frozenset({"clone", "copy"})
-_STRINGS = frozenset({"lower", "upper", "strip", "rstrip", "lstrip", "replace", "split", "startswith", "endswith", "removeprefix", "removesuffix", "isdigit", "title"})
-_SCATTER = frozenset({"scatter_add_", "scatter_", "index_add_", "index_put_", "index_copy_", "scatter_reduce_", "index_fill_"})
+_STRINGS = frozenset(
+    {
+        "lower",
+        "upper",
+        "strip",
+        "rstrip",
+        "lstrip",
+        "replace",
+        "split",
+        "startswith",
+        "endswith",
+        "removeprefix",
+        "removesuffix",
+        "isdigit",
+        "title",
+    }
+)
+_SCATTER = frozenset(
+    {"scatter_add_", "scatter_", "index_add_", "index_put_", "index_copy_", "scatter_reduce_", "index_fill_"}
+)
 
 
 def call_method(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str, args: Args, kwargs: Kwargs) -> Val:
@@ -101,7 +161,7 @@ def _super(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str, args:
 
     for obj in owner.objs:
         self_obj, cls = obj.data if obj.data else (None, None)
-        for base in (cls.data["bases"] if cls is not None else []):
+        for base in cls.data["bases"] if cls is not None else []:
             found = find_in_class(base, name)
             if found is not None and self_obj is not None:
                 return call_value(m, frame, node, found, [Val(objs=(self_obj,)), *args], kwargs)
@@ -143,7 +203,13 @@ def _string(owner: Val, name: str, args: Args) -> Val:
         result: Any = getattr(owner.const, name)(*(a.const for a in args))
     except (TypeError, ValueError):
         return NOTHING
-    return Val(tuple(result) if isinstance(result, list) else result, owner.labels, owner.deps, (), owner.text if owner.text == "%env" else None)
+    return Val(
+        tuple(result) if isinstance(result, list) else result,
+        owner.labels,
+        owner.deps,
+        (),
+        owner.text if owner.text == "%env" else None,
+    )
 
 
 def _backward(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
@@ -190,8 +256,11 @@ def _lasting(m: Machine, grads: Labels) -> Labels:
     """
     events = {n: m.events[m.labels[n].key[0]] for n in m.of_kind(grads, "upd", "look")}
     return frozenset(
-        n for n, e in events.items()
-        if (e.what == "update" and e.data["kind"] is not StateKind.TABLE) or e.what == "stat" or m.has_origin(e.labels, Origin.VAL)
+        n
+        for n, e in events.items()
+        if (e.what == "update" and e.data["kind"] is not StateKind.TABLE)
+        or e.what == "stat"
+        or m.has_origin(e.labels, Origin.VAL)
     )
 
 
@@ -251,7 +320,8 @@ def _remove(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
     nodes = {id(f.data[0]) for o in owner.objs if o.kind == "hook" for f in o.data.objs if f.kind == "function"}
     gone = [o.data for o in owner.objs if o.kind == "hook"]
     m.hooks[:] = [
-        h for h in m.hooks
+        h
+        for h in m.hooks
         if not any(h is g for g in gone) and not any(f.kind == "function" and id(f.data[0]) in nodes for f in h.objs)
     ]
     return NONE
@@ -304,7 +374,13 @@ def _get(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs
     found = lookups.read(m, node, owner, args[0])
     default = args[1] if len(args) > 1 else NONE
     single = owner.objs[0] if len(owner.objs) == 1 else None
-    if single is not None and single.kind == "dict" and single.items is not None and single.elem is None and not single.labels:
+    if (
+        single is not None
+        and single.kind == "dict"
+        and single.items is not None
+        and single.elem is None
+        and not single.labels
+    ):
         name = args[0].const if args[0].known else lookups.file_key(args[0])
         if name is not None and name not in single.items:
             return default
@@ -464,14 +540,61 @@ def _always(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
 
 
 _METHODS: dict[str, Method] = {
-    "backward": _backward, "step": _step, "zero_grad": _zero_grad, "load_state_dict": _load_state_dict,
-    "parameters": _parameters, "named_parameters": _modules, "state_dict": _parameters, "modules": _modules, "named_modules": _modules,
-    "children": _modules, "named_children": _modules, "buffers": _modules, "named_buffers": _modules,
-    "register_buffer": _register_buffer, "__setitem__": _set_item, "start": threads.start, "put": threads.put, "put_nowait": threads.put, "get_nowait": _get,
-    "register_forward_hook": _register_hook, "register_forward_pre_hook": _register_hook, "remove": _remove,
-    "append": _append, "add": _append, "insert": _append, "appendleft": _append, "extend": _extend, "update": _update, "get": _get,
-    "setdefault": _setdefault, "pop": _get, "items": _items, "values": _values, "keys": _keys, "write": _write, "writelines": _write,
-    "write_bytes": _write, "write_text": _write, "read": _read, "read_bytes": _read, "read_text": _read, "open": _open, "glob": _glob,
-    "rglob": _glob, "log": _log, "info": _logged, "debug": _logged, "warning": _logged, "join": _join, "format": _format, "min": _min,
-    "amin": _min, "exists": _exists, "is_file": _exists, "gather": _gather, "encode": _encode, "is_available": _always,
+    "backward": _backward,
+    "step": _step,
+    "zero_grad": _zero_grad,
+    "load_state_dict": _load_state_dict,
+    "parameters": _parameters,
+    "named_parameters": _modules,
+    "state_dict": _parameters,
+    "modules": _modules,
+    "named_modules": _modules,
+    "children": _modules,
+    "named_children": _modules,
+    "buffers": _modules,
+    "named_buffers": _modules,
+    "register_buffer": _register_buffer,
+    "__setitem__": _set_item,
+    "start": threads.start,
+    "put": threads.put,
+    "put_nowait": threads.put,
+    "get_nowait": _get,
+    "register_forward_hook": _register_hook,
+    "register_forward_pre_hook": _register_hook,
+    "remove": _remove,
+    "append": _append,
+    "add": _append,
+    "insert": _append,
+    "appendleft": _append,
+    "extend": _extend,
+    "update": _update,
+    "get": _get,
+    "setdefault": _setdefault,
+    "pop": _get,
+    "items": _items,
+    "values": _values,
+    "keys": _keys,
+    "write": _write,
+    "writelines": _write,
+    "write_bytes": _write,
+    "write_text": _write,
+    "read": _read,
+    "read_bytes": _read,
+    "read_text": _read,
+    "open": _open,
+    "glob": _glob,
+    "rglob": _glob,
+    "log": _log,
+    "info": _logged,
+    "debug": _logged,
+    "warning": _logged,
+    "join": _join,
+    "format": _format,
+    "min": _min,
+    "amin": _min,
+    "exists": _exists,
+    "is_file": _exists,
+    "gather": _gather,
+    "encode": _encode,
+    "is_available": _always,
 }

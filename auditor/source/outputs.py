@@ -14,9 +14,15 @@ _NETWORK = re.compile(
     r"^(urllib|requests|httpx|aiohttp|socket|http\.client|huggingface_hub|wandb|boto3|ftplib|paramiko)\b"
 )
 _PROCESS = re.compile(r"^(subprocess\.|os\.(system|popen|exec|spawn|fork)|pty\.|multiprocessing\.Process)")
-_DYNAMIC = frozenset({
-    "builtins.exec", "builtins.eval", "builtins.__import__", "importlib.import_module", "runpy.run_path",
-})
+_DYNAMIC = frozenset(
+    {
+        "builtins.exec",
+        "builtins.eval",
+        "builtins.__import__",
+        "importlib.import_module",
+        "runpy.run_path",
+    }
+)
 _SNIFFING = re.compile(r"^(sys\.gettrace|inspect\.stack|platform\.|psutil\.|os\.getppid|socket\.gethostname)")
 
 

@@ -63,11 +63,11 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
         lookups.hint(m, deep[0])
     if name in ("stack", "cat", "concatenate", "vstack", "hstack") and args:
         parts = [m.deep(v) for o in args[0].objs if o.kind in ("list", "tuple") for v in (o.items or {}).values()]
-        if (mark := mixes.stacked(m, parts)):
+        if mark := mixes.stacked(m, parts):
             return Val(UNKNOWN, frozenset().union(*deep) | mark, args[0].deps.union(*(o.deps for o in args[0].objs)))
     if name == "where" and len(args) == 3:
         mixes.late(m, deep[0], deep[1] | deep[2])
-        if (mark := lookups.chosen(m, node, deep[0], deep[1], deep[2])):
+        if mark := lookups.chosen(m, node, deep[0], deep[1], deep[2]):
             return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name in ("div", "true_divide", "divide", "floor_divide") and len(args) >= 2:
         lookups.ratio(m, node, deep[0], deep[1])
@@ -96,5 +96,3 @@ def logarithm(m: Machine, node: ast.AST, parts: list[Labels], deps: Labels, name
         mixes.logged(m, node, name, parts, event.id)
         return Val(UNKNOWN, m.without(labels, "exp") | {m.label("nll", event.id)}, deps)
     return Val(UNKNOWN, labels, deps)
-
-

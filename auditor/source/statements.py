@@ -97,7 +97,9 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
             disabled.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
     with m.gate(mixes.gates(m, test)):
-        flow, ends = _both(m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=apart or hangs_on_setting(m, test))
+        flow, ends = _both(
+            m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=apart or hangs_on_setting(m, test)
+        )
     mixes.branches(m, frame, node, test, ends)
     return flow
 
@@ -107,7 +109,9 @@ def hangs_on_setting(m: Machine, test: Val) -> bool:
     return bool(m.of_kind(test.labels, "cfg"))
 
 
-def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool) -> tuple[Flow, list[dict[str, Val]]]:
+def _both(
+    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool
+) -> tuple[Flow, list[dict[str, Val]]]:
     """Walk alternatives from the same state and join what they leave; the scopes at their ends."""
     if hangs:
         m.open_settings.append(guard)
@@ -118,7 +122,9 @@ def _both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.st
             m.open_settings.pop()
 
 
-def _walk_both(m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]) -> tuple[Flow, list[dict[str, Val]]]:
+def _walk_both(
+    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]
+) -> tuple[Flow, list[dict[str, Val]]]:
     before = frame.env
     ends: list[dict[str, Val]] = []
     flows: list[Flow] = []
@@ -171,7 +177,9 @@ def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
     first, last = _span(dead)
     if _printed_in(m, frame, dead):
         _forget(m, frame, node.test)
-        m.note(f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines printed there")
+        m.note(
+            f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines printed there"
+        )
         return True
     return False
 
@@ -188,7 +196,9 @@ def _forget(m: Machine, frame: Frame, test: ast.expr) -> None:
 
 def _only_raises(body: Sequence[ast.stmt]) -> bool:
     last = body[-1] if body else None
-    return isinstance(last, ast.Raise) or (isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and _is_exit(last.value))
+    return isinstance(last, ast.Raise) or (
+        isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and _is_exit(last.value)
+    )
 
 
 def _with(m: Machine, frame: Frame, node: ast.With | ast.AsyncWith) -> Flow:
@@ -268,7 +278,9 @@ def _nonlocal(m: Machine, frame: Frame, node: ast.Nonlocal) -> Flow:
 
 def _match(m: Machine, frame: Frame, node: ast.Match) -> Flow:
     evaluate(m, frame, node.subject)
-    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases], hangs=False)[0]
+    return _both(m, frame, f"match {ast.unparse(node.subject)[:80]}", [case.body for case in node.cases], hangs=False)[
+        0
+    ]
 
 
 def _for(m: Machine, frame: Frame, node: ast.For | ast.AsyncFor) -> Flow:
@@ -300,9 +312,29 @@ def _raise(m: Machine, frame: Frame, node: ast.Raise) -> Flow:
 
 
 _STATEMENTS: dict[type[ast.stmt], Callable[[Machine, Frame, Any], Flow]] = {
-    ast.Expr: _expr, ast.Assign: _assign, ast.AnnAssign: _ann_assign, ast.AugAssign: _aug_assign, ast.Return: _return,
-    ast.If: _if, ast.With: _with, ast.AsyncWith: _with, ast.Try: _try, ast.TryStar: _try, ast.FunctionDef: _function,
-    ast.AsyncFunctionDef: _function, ast.ClassDef: _class, ast.Import: _import, ast.ImportFrom: _import_from,
-    ast.Delete: _delete, ast.Global: _global, ast.Nonlocal: _nonlocal, ast.Match: _match, ast.For: _for,
-    ast.AsyncFor: _for, ast.While: _while, ast.Break: _break, ast.Continue: _continue, ast.Raise: _raise,
+    ast.Expr: _expr,
+    ast.Assign: _assign,
+    ast.AnnAssign: _ann_assign,
+    ast.AugAssign: _aug_assign,
+    ast.Return: _return,
+    ast.If: _if,
+    ast.With: _with,
+    ast.AsyncWith: _with,
+    ast.Try: _try,
+    ast.TryStar: _try,
+    ast.FunctionDef: _function,
+    ast.AsyncFunctionDef: _function,
+    ast.ClassDef: _class,
+    ast.Import: _import,
+    ast.ImportFrom: _import_from,
+    ast.Delete: _delete,
+    ast.Global: _global,
+    ast.Nonlocal: _nonlocal,
+    ast.Match: _match,
+    ast.For: _for,
+    ast.AsyncFor: _for,
+    ast.While: _while,
+    ast.Break: _break,
+    ast.Continue: _continue,
+    ast.Raise: _raise,
 }

@@ -128,7 +128,13 @@ def augmented(m: Machine, frame: Frame, node: ast.AugAssign) -> None:
             in_place(m, node, old, val, key=None)
         new = binary(m, node, node.op, old, val)
         moved = m.all_loops() if not old.objs else EMPTY
-        set_attribute(m, node, owner, target.attr, Val(new.const if not moved else UNKNOWN, new.labels, new.deps | moved, old.objs))
+        set_attribute(
+            m,
+            node,
+            owner,
+            target.attr,
+            Val(new.const if not moved else UNKNOWN, new.labels, new.deps | moved, old.objs),
+        )
     elif isinstance(target, ast.Subscript):
         if isinstance(node.op, ast.Mult):
             mixes.late(m, m.deep(val), m.deep(evaluate(m, frame, target.value)))
@@ -186,7 +192,12 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
                 obj.data = "table"
                 for part in val.objs:
                     part.data = "table" if part.kind in ("list", "dict") else part.data
-            _keep(m, obj, Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if kept else val, key)
+            _keep(
+                m,
+                obj,
+                Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if kept else val,
+                key,
+            )
         elif obj.kind == "instance":
             setter = "__setitem__"
             m.taint(obj, added | upd) if setter not in obj.attrs else None
@@ -201,13 +212,20 @@ def _is_output(m: Machine, labels: Labels) -> bool:
 def _keep(m: Machine, obj: Obj, val: Val, key: Val | None) -> None:
     if obj.kind not in ("list", "dict", "opaque") or key is None:
         return
-    if key.known and isinstance(key.const, (str, int)) and obj.items is not None and (obj.kind == "dict" or key.const in obj.items):
+    if (
+        key.known
+        and isinstance(key.const, (str, int))
+        and obj.items is not None
+        and (obj.kind == "dict" or key.const in obj.items)
+    ):
         m.add_element(obj, val, key.const)
     elif obj.kind == "dict" and obj.items is not None and (name := lookups.file_key(key)) is not None:
         m.add_element(obj, val, name)
     else:
         if obj.kind == "dict":
-            obj.attrs["%key"] = join(obj.attrs.get("%key", NOTHING), Val(UNKNOWN, key.labels, key.deps, key.objs, key.string))
+            obj.attrs["%key"] = join(
+                obj.attrs.get("%key", NOTHING), Val(UNKNOWN, key.labels, key.deps, key.objs, key.string)
+            )
         m.add_element(obj, val)
 
 
@@ -258,5 +276,3 @@ def calibration(m: Machine, labels: Labels) -> Labels:
 def new_list(m: Machine, parts: list[Val]) -> Val:
     """A list value of known parts."""
     return make_tuple(m, parts, "list")
-
-

@@ -91,7 +91,11 @@ class Val:
     __slots__ = ("const", "deps", "labels", "objs", "text")
 
     def __init__(
-        self, const: Any = UNKNOWN, labels: Labels = EMPTY, deps: Labels = EMPTY, objs: tuple[Obj, ...] = (),
+        self,
+        const: Any = UNKNOWN,
+        labels: Labels = EMPTY,
+        deps: Labels = EMPTY,
+        objs: tuple[Obj, ...] = (),
         text: str | None = None,
     ) -> None:
         self.const = const
