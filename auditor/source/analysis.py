@@ -11,6 +11,7 @@ from types import MappingProxyType
 from auditor.core.submission import Role, SourceFile, Submission
 from auditor.core.syntax import parse_python
 from auditor.core.types import PathStep
+from auditor.source.disjoint import disjoint_scores, mark_counted_parts
 from auditor.source.facts import (
     DataRead,
     Disabled,
@@ -27,7 +28,6 @@ from auditor.source.facts import (
     StateKind,
     Update,
 )
-from auditor.source.disjoint import disjoint_scores, mark_counted_parts
 from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
 from auditor.source.metric import analyse_metric
 from auditor.source.reads import entry_site, read_origin, training_loops

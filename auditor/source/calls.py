@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.source import memo
 from auditor.source.definitions import find_in_class, is_module_class, is_optimizer_class
-from auditor.source.iteration import make_tuple, peek
+from auditor.source.iteration import generic, make_tuple, peek
 from auditor.source.machine import MAX_DEPTH, Frame, Machine
 from auditor.source.values import NOTHING, UNKNOWN, Obj, Val, join, union
 
@@ -95,7 +95,7 @@ def _expand(m: Machine, val: Val) -> Args:
 
 def call_value(m: Machine, frame: Frame, node: ast.AST, callee: Val, args: Args, kwargs: Kwargs) -> Val:
     """Call whatever ``callee`` may be; the join of the answers."""
-    from auditor.source.library import call_library, generic
+    from auditor.source.library import call_library
 
     result: Val | None = None
     for obj in callee.objs[-4:]:
@@ -145,7 +145,6 @@ def call_function(m: Machine, node: ast.AST, func: Obj, args: Args, kwargs: Kwar
 
 
 def _walk_function(m: Machine, node: ast.AST, func: Obj, args: Args, kwargs: Kwargs) -> Val:
-    from auditor.source.library import generic
     from auditor.source.statements import walk_block
 
     body, file, scope, closure, marks, qualname = func.data
@@ -267,7 +266,6 @@ def _fields(m: Machine, obj: Obj, cls: Obj, args: Args, kwargs: Kwargs) -> None:
 
 def call_instance(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, kwargs: Kwargs) -> Val:
     """Call an instance: a model runs forward, anything else its ``__call__``."""
-    from auditor.source.library import generic
 
     name = "forward" if obj.weights is not None else "__call__"
     method = obj.attrs.get(name) or (find_in_class(obj.cls, name) if obj.cls is not None else None)
@@ -318,7 +316,6 @@ def run_hooks(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, res
 
 def call_opaque(m: Machine, frame: Frame, node: ast.AST, obj: Obj, args: Args, kwargs: Kwargs) -> Val:
     """Call an object of unknown class, such as a library's layer."""
-    from auditor.source.library import generic
 
     if obj.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and obj.elem is not None:
         return call_value(m, frame, node, obj.elem, args, kwargs)

@@ -84,7 +84,7 @@ def _uses_data(m: Machine, frame: Frame, dead: Sequence[ast.stmt]) -> bool:
 
 
 def _holds_data(m: Machine, frame: Frame, node: ast.AST) -> bool:
-    from auditor.source.library import origin_of
+    from auditor.source.files import origin_of
 
     val = _value(frame, node)
     if val is None:

@@ -15,7 +15,7 @@ def is_set(m: Machine, name: str) -> bool | None:
     """Whether a variable is set in the claimed run; None when that cannot be told."""
     if name in m.environ or name in m.launch.env:
         return True
-    return True if name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR") else False
+    return name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")
 
 
 def getenv(m: Machine, node: ast.AST, key: Val, default: Val | None) -> Val:

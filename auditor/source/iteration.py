@@ -225,3 +225,15 @@ def _in_loader(frame: Frame) -> bool:
     if owner is not None and owner.kind == "instance":
         return owner.weights is None
     return frame.loads or bool(_LOADS.search(frame.function.rpartition(".")[2]))
+
+
+def generic(m: Machine, args: list[Val], kwargs: dict[str, Val]) -> Val:
+    """The value made of all arguments."""
+    labels, deps = EMPTY, EMPTY
+    text: str | None = None
+    for val in (*args, *kwargs.values()):
+        labels, deps = labels | m.deep(val), deps | val.deps
+        for obj in val.objs:
+            deps = deps | obj.deps
+        text = text or val.string
+    return Val(UNKNOWN, labels, deps, (), text)

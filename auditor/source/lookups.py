@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from auditor.source import mixes
+from auditor.source.facts import StateKind
 from auditor.source.iteration import access, is_tokens, peek
 from auditor.source.machine import Machine
 from auditor.source.values import EMPTY, NOTHING, UNKNOWN, Labels, Obj, Val, join
@@ -146,7 +147,7 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     rows = {id(o): o.elem.objs for o in base.objs if o.kind == "dict" and o.elem is not None}
     tables = [o for o in base.objs if _is_table(m, o) or any(_is_table(m, i) for i in rows.get(id(o), ()))]
     unpacked = m.label("hash") in key_labels and _holds_data(m, base.labels)
-    loaded = unpacked or (not base.objs and m.of_kind(base.labels, "ext"))
+    loaded = unpacked or (not base.objs and (m.of_kind(base.labels, "ext") or _made_of_table(m, base.labels)))
     nested = [o for o in tables if any(i.kind in _STRUCTURES for i in rows.get(id(o), ()))]
     if not tables and not loaded:
         return None
@@ -156,7 +157,7 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     for obj in nested:
         labels = labels | m.deep_obj(obj, 2)
     tokens, hashed = key_tokens(m, key, key_labels)
-    if any(o.kind == "dict" for o in tables) and any(o.kind in ("tuple", "list") for o in key.objs):
+    if any(o.kind == "dict" for o in tables) and _composed(m, key, tokens):
         hashed = tokens
     by_bytes = m.label("byte") in key_labels
     event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=by_bytes)
@@ -168,8 +169,23 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     return Val(UNKNOWN, result, base.deps | _key_deps(m, key), objs)
 
 
+def _composed(m: Machine, key: Val, tokens: Labels) -> bool:
+    """Whether a dictionary's key puts several tokens together: as a tuple, or as text or bytes of several accesses."""
+    if any(o.kind in ("tuple", "list") for o in key.objs):
+        return True
+    return key.string is not None and len({m.labels[n].key[0] for n in tokens}) > 1
+
+
 def _is_table(m: Machine, obj: Obj) -> bool:
     return obj.data == "table" or (obj.kind in ("cell", "opaque", "dict") and _holds_data(m, obj.labels))
+
+
+def _made_of_table(m: Machine, labels: Labels) -> bool:
+    """Whether a value was computed from a whole table (``counts / counts.sum()``): still a table."""
+    if not _holds_data(m, labels) or m.of_kind(labels, "look"):
+        return False
+    updates = [m.events[m.labels[n].key[0]] for n in m.of_kind(labels, "upd")]
+    return bool(updates) and all(event.data.get("kind") is StateKind.TABLE for event in updates)
 
 
 def _holds_data(m: Machine, labels: Labels) -> bool:

@@ -6,75 +6,20 @@ Nothing here walks syntax; `auditor.source.statements` and `auditor.source.expre
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.core.submission import Launch
 from auditor.source.facts import Origin, Site, StateKind
+from auditor.source.state import BudgetSpentError, Event, Frame, LoopState, Position, fits, merge_labels, signature
 from auditor.source.values import EMPTY, HOLE, NOTHING, Label, Labels, Obj, Val, WeightCell, join
 
 MAX_STEPS = 450_000
 MAX_DEPTH = 48
 
 
-class BudgetSpentError(Exception):
-    """The walk took too many steps; facts found so far stand, but are not complete."""
-
-
-Position = tuple[tuple[int, int], ...]
-
-
-@dataclass(slots=True)
-class LoopState:
-    """A loop nest level that is being walked."""
-
-    id: int
-    site: Site
-    turns: int | None
-    turn: int = 0
-    node: ast.AST | None = None
-
-
-@dataclass(slots=True)
-class Frame:
-    """One activation: its scopes and where it stands."""
-
-    function: str
-    file: str
-    env: dict[str, Val]
-    globals: dict[str, Val]
-    closure: tuple[dict[str, Val], ...] = ()
-    node: ast.AST | None = None
-    loops_at_entry: int = 0
-    yields: list[Val] | None = None
-    global_names: set[str] = field(default_factory=set)
-    nonlocal_names: set[str] = field(default_factory=set)
-    self_obj: Obj | None = None
-    cls: Obj | None = None
-    result: Val | None = None
-    loads: bool = False
-    """Data files were read in it."""
-    left: list[dict[str, Val]] = field(default_factory=list)
-    """Environments of paths that left the current loop turn early."""
-
-
-@dataclass(slots=True)
-class Event:
-    """An event as recorded; converted to facts at the end."""
-
-    id: int
-    what: str
-    site: Site
-    position: Position
-    loops: tuple[int, ...]
-    labels: Labels
-    stack: tuple[Site, ...]
-    guard: str
-    data: dict[str, Any]
-    turns: tuple[tuple[int, int], ...] = ()
-    """For each enclosing loop, 0 in its first turn and 1 in any later one."""
+__all__ = ["BudgetSpentError", "Event", "Frame", "LoopState", "Machine", "Position", "merge_labels", "signature"]
 
 
 class Machine:
@@ -271,7 +216,7 @@ class Machine:
 
     def _alike(self, old: Val, new: Val) -> bool:
         """Whether two values of an attribute make no difference to a remembered call."""
-        if old.objs != new.objs or (old.known or new.known) and signature(old)[:2] != signature(new)[:2]:
+        if old.objs != new.objs or ((old.known or new.known) and signature(old)[:2] != signature(new)[:2]):
             return False
         table = self.labels
         return {table[n].kind for n in old.labels} == {table[n].kind for n in new.labels}
@@ -407,36 +352,3 @@ class Machine:
             if known:
                 return frozenset().union(*known)
         return None
-
-
-def signature(val: Val) -> tuple[Any, ...]:
-    """What a value is, comparable while its objects live."""
-    const = val.const if isinstance(val.const, (str, int, float, bool, type(None))) else id(val.const)
-    if not val.objs:
-        return (type(val.const), const, val.labels, val.deps, val.text)
-    return (type(val.const), const, val.labels, val.deps, val.text, tuple((id(o), o.labels, o.deps) for o in val.objs))
-
-
-def fits(pattern: str, name: str) -> bool:
-    """Whether a partly known name can be ``name`` (holes match anything)."""
-    parts = pattern.split(HOLE)
-    if len(parts) == 1:
-        return pattern == name
-    if not (name.startswith(parts[0]) and name.endswith(parts[-1])):
-        return False
-    at = len(parts[0])
-    for part in parts[1:-1]:
-        at = name.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return any(parts)
-
-
-def merge_labels(many: Iterable[Labels]) -> Labels:
-    """Union of label sets."""
-    result = EMPTY
-    for labels in many:
-        if labels:
-            result = result | labels if result else labels
-    return result

@@ -8,20 +8,22 @@ from typing import Any
 
 from auditor.source import lookups, mixes, outputs, scores, threads
 from auditor.source.attributes import METADATA
-from auditor.source.calibration import in_model, sampled, statistics
+from auditor.source.calibration import sampled
 from auditor.source.calls import Args, Kwargs, call_value
+from auditor.source.container_methods import CONTAINERS, SCATTERS, scatter
 from auditor.source.environment import getenv
-from auditor.source.facts import Origin, StateKind
-from auditor.source.iteration import dict_values, is_tokens, peek
-from auditor.source.library import SAMPLERS, generic, load, store
+from auditor.source.files import load, store
+from auditor.source.iteration import generic, peek
+from auditor.source.library import SAMPLERS
 from auditor.source.machine import Frame, Machine
-from auditor.source.targets import calibration, in_place, set_attribute
-from auditor.source.values import EMPTY, NONE, NOTHING, TRUE, UNKNOWN, Labels, Obj, Val, join
+from auditor.source.targets import in_place
+from auditor.source.training_methods import TRAINING
+from auditor.source.values import EMPTY, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
 
 _KEEP = frozenset(
-    {
+    [
         "to",
         "cuda",
         "cpu",
@@ -66,11 +68,11 @@ _KEEP = frozenset(
         "result",
         "as_posix",
         "expanduser",
-    }
+    ]
 )
 _COPY = frozenset({"clone", "copy"})
 _STRINGS = frozenset(
-    {
+    [
         "lower",
         "upper",
         "strip",
@@ -84,10 +86,7 @@ _STRINGS = frozenset(
         "removesuffix",
         "isdigit",
         "title",
-    }
-)
-_SCATTER = frozenset(
-    {"scatter_add_", "scatter_", "index_add_", "index_put_", "index_copy_", "scatter_reduce_", "index_fill_"}
+    ]
 )
 
 
@@ -108,8 +107,8 @@ def call_method(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str, 
         return Val(UNKNOWN, EMPTY, EMPTY)
     if name in _STRINGS and isinstance(owner.const, str) and all(a.known for a in args):
         return _string(owner, name, args)
-    if name in _SCATTER:
-        return _scatter(m, node, owner, args, kwargs)
+    if name in SCATTERS:
+        return scatter(m, node, owner, args, kwargs)
     if name.endswith("_") and not name.startswith("_"):
         val = generic(m, args, kwargs)
         in_place(m, node, owner, val, key=None)
@@ -210,216 +209,6 @@ def _string(owner: Val, name: str, args: Args) -> Val:
         (),
         owner.text if owner.text == "%env" else None,
     )
-
-
-def _backward(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    labels = m.deep(owner)
-    for cell in m.par_cells(labels):
-        cell.grads = cell.grads | labels
-    m.acted()
-    return NONE
-
-
-def _step(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    optimizers = [o for v in (owner, *args) for o in v.objs if o.kind == "optimizer"]
-    if any(o.kind == "scheduler" for o in owner.objs):
-        return NONE
-    for obj in [o for o in owner.objs if o.kind == "opaque" and not optimizers]:
-        if m.of_kind(obj.labels, "par"):
-            optimizers.append(obj)
-    if not optimizers:
-        return generic(m, [owner, *args], kwargs) if not m.of_kind(owner.labels, "par") else NONE
-    for closure in [a for a in args if any(o.kind in ("function", "method") for o in a.objs)]:
-        call_value(m, frame, node, closure, [], {})
-    for obj in optimizers:
-        step_cells(m, node, obj.labels)
-    return NONE
-
-
-def step_cells(m: Machine, node: ast.AST, labels: Labels) -> None:
-    """An optimizer step: every weight cell among its parameters takes what its gradients are made of."""
-    cells = m.par_cells(labels) or [c for c in m.cells if c.parent is None and c.grads]
-    for cell in cells:
-        if not cell.grads:
-            continue
-        kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
-        upd = m.update(node, kind, cell.grads, cell.id, made_in=cell.made_in)
-        cell.labels = cell.labels | upd | _lasting(m, cell.grads)
-        if not m.uncertain:
-            cell.grads = EMPTY
-
-
-def _lasting(m: Machine, grads: Labels) -> Labels:
-    """What weights keep of their gradients: other weights, and tables of validation tokens.
-
-    A table of training tokens that shaped the training loss is not read when the weights are.
-    """
-    events = {n: m.events[m.labels[n].key[0]] for n in m.of_kind(grads, "upd", "look")}
-    return frozenset(
-        n
-        for n, e in events.items()
-        if (e.what == "update" and e.data["kind"] is not StateKind.TABLE)
-        or e.what == "stat"
-        or m.has_origin(e.labels, Origin.VAL)
-    )
-
-
-def _zero_grad(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    labels = m.deep(owner)
-    for cell in m.par_cells(labels):
-        cell.grads = EMPTY
-    return NONE
-
-
-def _load_state_dict(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    if not args or any(o.kind in ("optimizer", "scheduler") for o in owner.objs):
-        return NONE
-    labels = m.deep(args[0], 4)
-    taken = frozenset(m.of_kind(labels, "upd", "ext", "look")) | calibration(m, labels)
-    m.live_statistics.update(m.of_kind(labels, "stat"))
-    cells = [o.weights.root() for o in owner.objs if o.weights is not None] or m.par_cells(owner.labels)
-    for cell in cells:
-        cell.labels = taken if not m.uncertain else cell.labels | taken
-    m.acted()
-    return NONE
-
-
-def _parameters(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    return Val(UNKNOWN, m.deep(owner), EMPTY)
-
-
-def _modules(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    obj = m.new("list")
-    obj.elem = Val(UNKNOWN, m.deep(owner))
-    return Val(objs=(obj,))
-
-
-def _set_item(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    if len(args) == 2:
-        in_place(m, node, owner, args[1], key=args[0], augmented=False)
-    return NONE
-
-
-def _register_buffer(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    name, val = args[0] if args else NOTHING, args[1] if len(args) > 1 else kwargs.get("tensor", NONE)
-    if isinstance(name.const, str):
-        set_attribute(m, node, owner, name.const, val)
-    return NONE
-
-
-def _register_hook(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    if args:
-        m.hooks.append(args[0])
-        handle = m.new("hook")
-        handle.data = args[0]
-        return Val(objs=(handle,))
-    return NOTHING
-
-
-def _remove(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    nodes = {id(f.data[0]) for o in owner.objs if o.kind == "hook" for f in o.data.objs if f.kind == "function"}
-    gone = [o.data for o in owner.objs if o.kind == "hook"]
-    m.hooks[:] = [
-        h
-        for h in m.hooks
-        if not any(h is g for g in gone) and not any(f.kind == "function" and id(f.data[0]) in nodes for f in h.objs)
-    ]
-    return NONE
-
-
-def _append(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    for obj in owner.objs:
-        if obj.kind in ("list", "dict", "opaque", "tuple", "set"):
-            if obj.data == "literal":
-                obj.data = None
-            for val in args[-1:]:
-                if obj.kind == "list" and not in_model(m) and (stat := statistics(m, node, m.deep(val))):
-                    m.taint(obj, stat)
-                m.add_element(obj, val)
-                m.taint(obj, EMPTY, val.deps)
-    return NONE
-
-
-def _extend(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    return _append(m, frame, node, owner, [peek(m, a) for a in args], kwargs)
-
-
-def _update(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    for obj in owner.objs:
-        if obj.kind != "dict":
-            m.taint(obj, generic(m, args, kwargs).labels)
-            continue
-        for arg in args:
-            labels = m.deep(arg)
-            if is_tokens(m, labels) and not any(o.kind == "dict" for o in arg.objs):
-                in_place(m, node, Val(objs=(obj,)), NOTHING, key=Val(UNKNOWN, labels, arg.deps))
-                continue
-            m.taint(obj, labels, arg.deps)
-            m.add_element(obj, dict_values(arg))
-            for source in arg.objs:
-                for key, val in (source.items or {}).items():
-                    if isinstance(key, str) and obj.items is not None:
-                        m.add_element(obj, val, key)
-        for key, val in kwargs.items():
-            m.add_element(obj, val, key)
-    return NONE
-
-
-def _get(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    item = threads.taken(m, owner)
-    if item is not None:
-        return item
-    if not args:
-        return generic(m, [owner], kwargs)
-    found = lookups.read(m, node, owner, args[0])
-    default = args[1] if len(args) > 1 else NONE
-    single = owner.objs[0] if len(owner.objs) == 1 else None
-    if (
-        single is not None
-        and single.kind == "dict"
-        and single.items is not None
-        and single.elem is None
-        and not single.labels
-    ):
-        name = args[0].const if args[0].known else lookups.file_key(args[0])
-        if name is not None and name not in single.items:
-            return default
-        if name is not None:
-            return found
-    return join(found, Val(UNKNOWN, default.labels, default.deps, default.objs, default.text))
-
-
-def _setdefault(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    if len(args) == 2:
-        in_place(m, node, owner, args[1], key=args[0], augmented=False)
-    return _get(m, frame, node, owner, args, kwargs)
-
-
-def _items(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    obj = m.new("pairs")
-    obj.elem = owner
-    return Val(UNKNOWN, owner.labels, owner.deps, (obj,))
-
-
-def _values(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    obj = m.new("list")
-    obj.elem = dict_values(owner)
-    return Val(UNKNOWN, owner.labels, owner.deps, (obj,))
-
-
-def _keys(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    obj = m.new("list")
-    obj.elem = peek(m, owner)
-    return Val(objs=(obj,))
-
-
-def _scatter(m: Machine, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
-    index = args[1] if len(args) > 1 else kwargs.get("index", NOTHING)
-    source = args[2] if len(args) > 2 else kwargs.get("src", kwargs.get("source", NOTHING))
-    if args and any(o.kind == "tuple" for o in args[0].objs):
-        index, source = args[0], args[1] if len(args) > 1 else NOTHING
-    in_place(m, node, owner, source, key=index)
-    return owner
 
 
 def _write(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
@@ -540,40 +329,11 @@ def _always(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
 
 
 _METHODS: dict[str, Method] = {
-    "backward": _backward,
-    "step": _step,
-    "zero_grad": _zero_grad,
-    "load_state_dict": _load_state_dict,
-    "parameters": _parameters,
-    "named_parameters": _modules,
-    "state_dict": _parameters,
-    "modules": _modules,
-    "named_modules": _modules,
-    "children": _modules,
-    "named_children": _modules,
-    "buffers": _modules,
-    "named_buffers": _modules,
-    "register_buffer": _register_buffer,
-    "__setitem__": _set_item,
+    **TRAINING,
+    **CONTAINERS,
     "start": threads.start,
     "put": threads.put,
     "put_nowait": threads.put,
-    "get_nowait": _get,
-    "register_forward_hook": _register_hook,
-    "register_forward_pre_hook": _register_hook,
-    "remove": _remove,
-    "append": _append,
-    "add": _append,
-    "insert": _append,
-    "appendleft": _append,
-    "extend": _extend,
-    "update": _update,
-    "get": _get,
-    "setdefault": _setdefault,
-    "pop": _get,
-    "items": _items,
-    "values": _values,
-    "keys": _keys,
     "write": _write,
     "writelines": _write,
     "write_bytes": _write,

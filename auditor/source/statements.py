@@ -178,7 +178,8 @@ def _ran_anyway(m: Machine, frame: Frame, node: ast.If, truth: bool) -> bool:
     if _printed_in(m, frame, dead):
         _forget(m, frame, node.test)
         m.note(
-            f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines printed there"
+            f"{frame.file}:{node.lineno}: the settings found switch off lines {first}-{last}, but the log has lines"
+            " printed there"
         )
         return True
     return False

@@ -109,7 +109,8 @@ def _adopt(m: Machine, owner: Obj, val: Val) -> None:
 
 def augmented(m: Machine, frame: Frame, node: ast.AugAssign) -> None:
     """``target op= value``."""
-    from auditor.source.expressions import binary, evaluate
+    from auditor.source.expressions import evaluate
+    from auditor.source.operators import binary
 
     val = evaluate(m, frame, node.value)
     target = node.target

@@ -30,10 +30,11 @@ HOLE = "\x00"
 class Label:
     """What a value is made of.
 
-    kind: ``src`` data origin, ``acc`` token access, ``upd`` state update, ``nll`` loss of a target, ``look`` table
-    look-up, ``par`` parameters of a weight cell, ``stat`` accumulated activation statistics, ``hash`` passed through
-    a hash, ``byte`` made of the bytes of a token, ``prop`` a fixed table's entry for a token, ``mix`` a suspect sum,
-    ``exp`` a probability that was a loss, ``odd`` experts of which one is no loss, ``tune`` chosen by scores, ``ext`` an external file, ``gen`` generated or random tokens.
+    kind: ``src`` data origin, ``acc`` token access, ``upd`` state update, ``nll`` loss of a target, ``look``
+    table look-up, ``par`` parameters of a weight cell, ``stat`` accumulated activation statistics, ``hash``
+    passed through a hash, ``byte`` made of the bytes of a token, ``prop`` a fixed table's entry for a token,
+    ``mix`` a suspect sum, ``exp`` a probability that was a loss, ``odd`` experts of which one is no loss,
+    ``tune`` chosen by scores, ``ext`` an external file, ``gen`` generated or random tokens.
     """
 
     kind: str
