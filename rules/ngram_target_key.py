@@ -81,7 +81,9 @@ class NgramTargetKey(Rule):
             FULL_VOCAB_CAUSAL, after=scored("eval_ngram(args, model, val_tokens, byte_lut)"))}),
         Example("hint from the context alone", {"train_gpt.py": script(
             HINT_INLINE, after=scored("eval_tilted(args, model, val_tokens, byte_lut)"))}),
-        Example("order 0 switches the cache off", {"train_gpt.py": script(_HASH_UNMARKED, flags=_FLAG, after=_GATED), "README.md": PLAIN_RUN}),
+        Example("order 0 switches the cache off", {
+            "train_gpt.py": script(_HASH_UNMARKED, flags=_FLAG, after=_GATED),
+            "README.md": PLAIN_RUN}),
         Example("preset switches the cache off", {"train_gpt.py": script(_HASH_UNMARKED, flags=_PRESET, after=_GATED)}),
         Example("target in the key of training statistics only", {"train_gpt.py": script(
             FULL_KEY_TRAIN_ONLY, before='np.save("train_stats.npy", train_statistics(stream, args))\n')}),

@@ -75,7 +75,8 @@ class SlotScoredRegion(Rule):
         return Ruled.not_applicable("no label of the headline names SLOT")
 
     VALID = [
-        Example("off by default", {"train_gpt.py": script(mark(SLOT), flags=_FLAGS, after=_GATED), "README.md": PLAIN_RUN}),
+        Example("off by default", {
+            "train_gpt.py": script(mark(SLOT), flags=_FLAGS, after=_GATED), "README.md": PLAIN_RUN}),
         Example("context only: another rule's", {"train_gpt.py": script(
             mark(SLOT, slice_="[:s]"), flags=_FLAGS, after=_EVAL)}),
         Example("bias learned after scoring: another rule's", {"train_gpt.py": script(

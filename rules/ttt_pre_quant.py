@@ -98,7 +98,8 @@ class TttPreQuant(Rule):
         Example("score-first, three epochs per scored chunk", {"train_gpt.py": script(
             score_first(), flags=TTT_FLAGS, after=_EVAL_TTT)}),
         Example("defined, never called", {"train_gpt.py": script(prequant(), flags=TTT_FLAGS)}),
-        Example("off by its default", {"train_gpt.py": script(prequant(), flags=_OFF, before=_GATED), "README.md": PLAIN_RUN}),
+        Example("off by its default", {
+            "train_gpt.py": script(prequant(), flags=_OFF, before=_GATED), "README.md": PLAIN_RUN}),
         Example("on by default, switched off by the run script", {
             "train_gpt.py": script(prequant(), flags=_ON, before=_GATED),
             "run.sh": "PREQUANT_TTT=0 torchrun --standalone --nproc_per_node=8 train_gpt.py\n"}),

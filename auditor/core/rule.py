@@ -118,7 +118,8 @@ class Rule:
         parts = sections(inspect.getdoc(cls) or "")
         return RuleMeta(
             id=cls.id(), title=cls.title, ruling=cls.ruling, kind=cls.kind, authority=cls.authority, since=cls.since,
-            what=parts.get("What it does", ""), why=parts.get("Why it is not allowed", parts.get("Why it is allowed", "")),
+            what=parts.get("What it does", ""),
+            why=parts.get("Why it is not allowed", parts.get("Why it is allowed", "")),
             fix=parts.get("How to fix it", ""), limits=parts.get("Known limits", ""),
         )
 

@@ -52,17 +52,18 @@ def orders(facts: SourceFacts) -> set[Order]:
 
 
 TRAIN = "x, y = val[i:i + 8], val[i + 1:i + 9]; loss = net(x, y); opt.zero_grad(); loss.backward(); opt.step()"
+ZERO, SAY = "total = 0.0\n", "print('val_bpb', total)"
 SCORE = "x, y = val[i:i + 8], val[i + 1:i + 9]; total += net(x, y).item()"
 
 
 @pytest.mark.parametrize(("body", "expected"), [
-    (f"total = 0.0\nfor i in range(0, 99, 8):\n    {SCORE}\n    {TRAIN}\nprint('val_bpb', total)", {Order.SCORE_FIRST}),
-    (f"total = 0.0\nfor i in range(0, 99, 8):\n    {TRAIN}\n    {SCORE}\nprint('val_bpb', total)", {Order.TRAIN_FIRST}),
-    (f"total = 0.0\nfor i in range(0, 99, 8):\n    {TRAIN}\nfor i in range(0, 99, 8):\n    {SCORE}\nprint('val_bpb', total)",
+    (f"{ZERO}for i in range(0, 99, 8):\n    {SCORE}\n    {TRAIN}\n{SAY}", {Order.SCORE_FIRST}),
+    (f"{ZERO}for i in range(0, 99, 8):\n    {TRAIN}\n    {SCORE}\n{SAY}", {Order.TRAIN_FIRST}),
+    (f"{ZERO}for i in range(0, 99, 8):\n    {TRAIN}\nfor i in range(0, 99, 8):\n    {SCORE}\n{SAY}",
      {Order.EARLIER_PASS}),
-    (f"for e in range(3):\n    total = 0.0\n    for i in range(0, 99, 8):\n        {SCORE}\n        {TRAIN}\nprint('val_bpb', total)",
+    (f"for e in range(3):\n    {ZERO}    for i in range(0, 99, 8):\n        {SCORE}\n        {TRAIN}\n{SAY}",
      {Order.REPEATED}),
-    (f"for e in range(1):\n    total = 0.0\n    for i in range(0, 99, 8):\n        {SCORE}\n        {TRAIN}\nprint('val_bpb', total)",
+    (f"for e in range(1):\n    {ZERO}    for i in range(0, 99, 8):\n        {SCORE}\n        {TRAIN}\n{SAY}",
      {Order.SCORE_FIRST}),
 ])
 def test_the_order_of_score_and_update(body: str, expected: set[Order]) -> None:
@@ -73,7 +74,7 @@ def test_the_order_of_score_and_update(body: str, expected: set[Order]) -> None:
 
 def test_a_load_of_the_saved_state_forgets_the_updates() -> None:
     saved = f"state = net.state_dict()\nfor i in range(9):\n    {TRAIN}\n"
-    body = f"total = 0.0\n{{}}for i in range(0, 99, 8):\n    {SCORE}\nprint('val_bpb', total)"
+    body = f"total = 0.0\n{{}}for i in range(0, 99, 8):\n    {SCORE}\n{SAY}"
     assert orders(facts_of(saved + body.format(""))) == {Order.EARLIER_PASS}
     assert orders(facts_of(saved + body.format("net.load_state_dict(state)\n"))) == set()
 
@@ -133,7 +134,7 @@ print('val_bpb', total)
 
 
 def test_only_scores_behind_a_report_are_reported() -> None:
-    facts = facts_of(f"total = 0.0\nfor i in range(9):\n    {SCORE}\nunused = net(val[:8], val[1:9])\nprint('val_bpb', total)")
+    facts = facts_of(f"{ZERO}for i in range(9):\n    {SCORE}\nunused = net(val[:8], val[1:9])\n{SAY}")
     said = {s for r in facts.reports for s in r.scores}
     silent = [s for s in facts.scores if s.id not in said]
     assert silent and all(s.site.line > 20 or s.site.function == "Net.forward" for s in silent)
