@@ -12,7 +12,8 @@ import ast
 from auditor.core.types import PathStep
 from auditor.source import toyexec
 from auditor.source import toyvalues as toy
-from auditor.source.labelflow import Function, Index, Label, LabelFlow
+from auditor.source.codeindex import Function, Index
+from auditor.source.labelflow import Label, LabelFlow
 from auditor.source.metric_facts import ByteTable, FixedBytes, SpaceAdded
 
 _PIECE_CALLS = frozenset({"id_to_piece", "IdToPiece"})

@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from auditor.core.types import Confidence, PathStep
 from auditor.source.axes import UNKNOWN, B, Module, Parts, T, Tensor, Trail, Value
+from auditor.source.codeindex import Function, Index
 from auditor.source.forward_core import BudgetSpent
 from auditor.source.forward_walk import Forward
-from auditor.source.labelflow import Function, Index
 from auditor.source.metric_facts import NonCausal, Reach
 from auditor.source.settings import Settings
 

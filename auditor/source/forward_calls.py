@@ -23,9 +23,9 @@ from auditor.source.axes import (
     combine,
     is_unknown,
 )
+from auditor.source.codeindex import Function
 from auditor.source.forward_core import Scope, forgotten
 from auditor.source.forward_expressions import Expressions
-from auditor.source.labelflow import Function
 
 _FLASH = frozenset(
     {

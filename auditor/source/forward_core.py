@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from auditor.core.types import PathStep
 from auditor.source.axes import UNKNOWN, Module, Parts, Plain, Tensor, Value, is_unknown, join
-from auditor.source.labelflow import Function, Index
+from auditor.source.codeindex import Function, Index
 from auditor.source.settings import Settings
 
 _MAX_STEPS = 60_000

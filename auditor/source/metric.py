@@ -8,7 +8,7 @@ from auditor.core.submission import Submission
 from auditor.source.bytecount import analyse_bytes, analyse_fixed
 from auditor.source.bytefiles import analyse_shipped
 from auditor.source.causality import analyse_causality
-from auditor.source.labelflow import build_index
+from auditor.source.codeindex import build_index
 from auditor.source.metric_facts import MetricFacts
 from auditor.source.native import analyse_native
 from auditor.source.settings import Settings

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from auditor.core.submission import Role, Submission
 from auditor.core.types import PathStep
+from auditor.source.codeindex import Function, Index
 from auditor.source.ctext import CFunction, Stmt, Tok, functions, match_close, split_args
-from auditor.source.labelflow import Function, Index, Label, LabelFlow
+from auditor.source.labelflow import Label, LabelFlow
 from auditor.source.metric_facts import Reach, TargetGate
 from auditor.source.settings import Settings, Worth
 

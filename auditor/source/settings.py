@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.core.submission import Launch
-from auditor.source.labelflow import Function, Index
+from auditor.source.codeindex import Function, Index
 
 _MAX_DEPTH = 40
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from auditor.core.submission import Submission
-from auditor.source.labelflow import Function, Index, Label, LabelFlow
+from auditor.source.codeindex import Function, Index
+from auditor.source.labelflow import Label, LabelFlow
 from auditor.source.metric_facts import LossyText, Reach, ScaledLoss, SidecarUse, SmearGate
 from auditor.source.settings import Settings
 

@@ -31,31 +31,10 @@ from auditor.source.toyvalues import (
 
 _MAX_STEPS = 30_000
 _MAX_DEPTH = 5
-_PASS_METHODS = frozenset(
-    {
-        "to",
-        "cuda",
-        "cpu",
-        "numpy",
-        "astype",
-        "copy",
-        "clone",
-        "contiguous",
-        "long",
-        "int",
-        "float",
-        "bool",
-        "double",
-        "detach",
-        "tolist",
-        "item",
-        "type",
-        "view",
-        "reshape",
-        "flatten",
-        "ravel",
-    }
-)
+_PASS_METHODS = frozenset(str.split(
+    "to cuda cpu numpy astype copy clone contiguous long int float bool double detach tolist item type view "
+    "reshape flatten ravel"
+))
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

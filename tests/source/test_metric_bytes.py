@@ -8,7 +8,7 @@ import pytest
 
 from auditor.source.bytecount import analyse_bytes, analyse_fixed
 from auditor.source.bytefiles import byte_tables
-from auditor.source.labelflow import build_index
+from auditor.source.codeindex import build_index
 
 EVAL = """
 def score(sp, n, x, y):

@@ -8,7 +8,7 @@ import pytest
 
 from auditor.core.submission import Launch, Setting
 from auditor.core.types import Place
-from auditor.source.labelflow import build_index
+from auditor.source.codeindex import build_index
 from auditor.source.native import gates_in
 from auditor.source.settings import Settings
 
