@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.source import toysignals
 from auditor.source.toyvalues import (
     MAX_TEXT,
     OPAQUE,
@@ -59,27 +60,6 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-class _Budget(Exception):
-    """The step budget is spent."""
-
-
-class _Signal(Exception):
-    """Base of the control-flow signals."""
-
-
-class _Continue(_Signal):
-    pass
-
-
-class _Break(_Signal):
-    pass
-
-
-class _Return(_Signal):
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
 @dataclass
 class Outcome:
     """What a walk left behind: the names with their values, and what was returned (`OPAQUE`: nothing known)."""
@@ -103,11 +83,11 @@ class Walker:
         outcome = Outcome(dict(names or {}))
         try:
             self._block(body, outcome.names)
-        except _Return as signal:
+        except toysignals.Return as signal:
             outcome.returned = signal.value
-        except (_Budget, RecursionError):
+        except (toysignals.Budget, RecursionError):
             outcome.complete = False
-        except _Signal:
+        except toysignals.Signal:
             pass
         return outcome
 
@@ -135,11 +115,11 @@ class Walker:
             case ast.For():
                 self._for(node, env)
             case ast.Return():
-                raise _Return(self._value(node.value, env) if node.value else None)
+                raise toysignals.Return(self._value(node.value, env) if node.value else None)
             case ast.Continue():
-                raise _Continue
+                raise toysignals.Continue
             case ast.Break():
-                raise _Break
+                raise toysignals.Break
             case ast.Expr():
                 self._value(node.value, env)
             case ast.With() | ast.Try():
@@ -149,7 +129,7 @@ class Walker:
             case ast.FunctionDef():
                 self._functions.setdefault(node.name, node)
             case ast.Raise():
-                raise _Return(OPAQUE)
+                raise toysignals.Return(OPAQUE)
             case _:
                 pass
 
@@ -169,9 +149,9 @@ class Walker:
             self._store(node.target, item, env)
             try:
                 self._block(node.body, env)
-            except _Continue:
+            except toysignals.Continue:
                 continue
-            except _Break:
+            except toysignals.Break:
                 break
 
     def _forget(self, node: ast.stmt, env: dict[str, Any]) -> None:
@@ -367,9 +347,9 @@ class Walker:
         self._depth += 1
         try:
             self._block(function.body, scope)
-        except _Return as signal:
+        except toysignals.Return as signal:
             return signal.value
-        except (_Continue, _Break):
+        except (toysignals.Continue, toysignals.Break):
             return OPAQUE
         finally:
             self._depth -= 1
@@ -403,7 +383,7 @@ class Walker:
     def _step(self) -> None:
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise _Budget
+            raise toysignals.Budget
 
 
 def _key(node: ast.expr) -> str | None:
