@@ -67,7 +67,7 @@ def attribute(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str) ->
         labels,
         owner.deps,
         keep,
-        owner.string if name in ("name", "stem", "parent", "parents", "suffix") else None,
+        owner.string if name in ("name", "path", "stem", "parent", "parents", "suffix") else None,
     )
 
 

@@ -112,6 +112,10 @@ def call_value(m: Machine, frame: Frame, node: ast.AST, callee: Val, args: Args,
         elif obj.kind == "partial":
             bound_args, bound_kwargs = obj.data
             one = call_value(m, frame, node, obj.elem or NOTHING, [*bound_args, *args], {**bound_kwargs, **kwargs})
+        elif obj.kind == "derivative":
+            from auditor.source.derivatives import call_derivative
+
+            one = call_derivative(m, frame, node, obj, args, kwargs)
         elif obj.kind == "opaque":
             one = call_opaque(m, frame, node, obj, args, kwargs)
         elif obj.kind == "bound":
@@ -158,6 +162,7 @@ def _walk_function(m: Machine, node: ast.AST, func: Obj, args: Args, kwargs: Kwa
     generator = _is_generator(body)
     if generator:
         frame.yields = []
+        frame.at_yield = m.bodies.pop(id(node), None)
     m.frames.append(frame)
     try:
         if isinstance(body, ast.Lambda):

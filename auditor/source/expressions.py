@@ -11,10 +11,11 @@ from auditor.source import lookups, mixes
 from auditor.source.attributes import attribute
 from auditor.source.calls import call
 from auditor.source.definitions import define_function, library_name
-from auditor.source.iteration import access, element, is_tokens, make_tuple, peek, turn_count
+from auditor.source.iteration import NAMES, access, element, is_tokens, make_tuple, peek, strings_of, turn_count
 from auditor.source.machine import MAX_STEPS, BudgetSpentError, Frame, Machine
+from auditor.source.narrowing import narrowed
 from auditor.source.operators import binary, compare, union_deep
-from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Val, join, union
+from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
 
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _BUILTIN_NAMES = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
@@ -264,11 +265,16 @@ def _comprehension(m: Machine, frame: Frame, node: Any) -> Val:
             if turn_count(iterable) == 0:
                 return Val(objs=(obj,))
             state = open_loop(m, gen.target, turn_count(iterable))
-            state.turn = 1
+            state.turn, state.number = 1, -1
             opened += 1
+            texts = strings_of(iterable)
+            if texts and len(node.generators) == 1 and len(texts) <= NAMES:
+                return _of_each(m, frame, node, obj, [Val(t, deps=frozenset({state.id})) for t in texts])
             assign(m, frame, gen.target, element(m, gen.target, iterable, state))
             for test in gen.ifs:
                 evaluate(m, frame, test)
+                held, paths = narrowed(m, frame, test)
+                frame.env.update(paths if held else {})
         if isinstance(node, ast.DictComp):
             key = evaluate(m, frame, node.key)
             obj.attrs["%key"] = key
@@ -278,6 +284,22 @@ def _comprehension(m: Machine, frame: Frame, node: Any) -> Val:
     finally:
         del m.loops[len(m.loops) - opened :]
         frame.env = outer
+    return Val(objs=(obj,))
+
+
+def _of_each(m: Machine, frame: Frame, node: Any, obj: Obj, items: list[Val]) -> Val:
+    """A comprehension over a few texts: one element for each."""
+    from auditor.source.targets import assign
+
+    for item in items:
+        assign(m, frame, node.generators[0].target, item)
+        for test in node.generators[0].ifs:
+            evaluate(m, frame, test)
+        if not isinstance(node, ast.DictComp):
+            m.add_element(obj, evaluate(m, frame, node.elt))
+            continue
+        key = evaluate(m, frame, node.key)
+        m.add_element(obj, evaluate(m, frame, node.value), key.const if isinstance(key.const, str) else None)
     return Val(objs=(obj,))
 
 
@@ -317,6 +339,8 @@ def _yield(m: Machine, frame: Frame, node: ast.Yield) -> Val:
     val = NONE if node.value is None else evaluate(m, frame, node.value)
     if frame.yields is not None:
         frame.yields.append(val)
+    if frame.at_yield is not None:
+        frame.at_yield(val)
     return NOTHING
 
 

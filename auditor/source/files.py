@@ -8,7 +8,7 @@ import re
 from auditor.source.calls import Args
 from auditor.source.facts import Origin
 from auditor.source.iteration import generic
-from auditor.source.machine import Machine
+from auditor.source.machine import Frame, Machine
 from auditor.source.values import (
     EMPTY,
     HOLE,
@@ -102,6 +102,24 @@ def load(m: Machine, node: ast.AST, path: Val, mode: Val, name: str) -> Val:
         obj.labels = labels
         return Val(objs=(obj,), text=text)
     return Val(UNKNOWN, labels, path.deps | m.all_loops(), (), text if not labels else None)
+
+
+def listing(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: dict[str, Val]) -> Val:
+    """``os.listdir(folder)``: names of which nothing is known."""
+    obj = m.new("list")
+    obj.elem = Val(text=HOLE)
+    return Val(objs=(obj,))
+
+
+def dataset(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: dict[str, Val]) -> Val:
+    """``load_dataset(name, split=...)``: the split that is named, else external data."""
+    said = [a.string for a in (kwargs.get("split", NONE), *args[1:], *args[:1], *kwargs.values()) if a.string]
+    for text in said:
+        origin = origin_of(text)
+        if origin is not None:
+            return Val(UNKNOWN, m.source(node, origin, text), m.all_loops())
+    site = m.site(node)
+    return Val(UNKNOWN, frozenset({m.label("ext", site.file, site.line, "/".join(said))}), m.all_loops())
 
 
 def save(m: Machine, node: ast.AST, args: Args, name: str) -> Val:

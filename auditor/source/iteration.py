@@ -42,6 +42,9 @@ def element(m: Machine, node: ast.AST, iterable: Val, state: LoopState) -> Val:
         if obj.kind == "zip":
             return make_tuple(m, [element(m, node, v, state) for v in (obj.items or {}).values()])
     inner = peek(m, iterable)
+    texts = strings_of(iterable)
+    if texts and state.number >= 0:
+        return Val(texts[min(state.number, len(texts) - 1)], EMPTY, iterable.deps | mark)
     if _holds_singles(iterable):
         return Val(
             inner.const if turn_count(iterable) == 1 else UNKNOWN,
@@ -61,6 +64,22 @@ def element(m: Machine, node: ast.AST, iterable: Val, state: LoopState) -> Val:
         if obj.kind in ("tuple", "list") and (obj.items or obj.elem):
             return _spread(m, node, val, obj, mark)
     return access(m, node, val, mark)
+
+
+NAMES = 6
+"""Texts of one loop that are told apart."""
+
+
+def strings_of(iterable: Val) -> list[str]:
+    """The texts that a loop goes through, when they are written out; empty for every other iterable."""
+    if isinstance(iterable.const, tuple) and not iterable.objs:
+        parts: list[object] = list(iterable.const)
+    elif _holds_singles(iterable):
+        parts = [UNKNOWN if v.labels else v.const for v in (iterable.objs[0].items or {}).values()]
+    else:
+        return []
+    texts = [part for part in parts if isinstance(part, str)]
+    return texts if len(texts) == len(parts) else []
 
 
 def _holds_singles(iterable: Val) -> bool:

@@ -10,13 +10,13 @@ import ast
 import re
 from collections.abc import Callable
 
-from auditor.source import outputs, scores, threads
+from auditor.source import derivatives, outputs, scores, threads
 from auditor.source.builtin_calls import call_builtin
 from auditor.source.calibration import sampled
 from auditor.source.calls import Args, Kwargs, call_value
 from auditor.source.environment import getenv
 from auditor.source.facts import Origin
-from auditor.source.files import LOADERS, SAVERS, load, save
+from auditor.source.files import LOADERS, SAVERS, dataset, listing, load, save
 from auditor.source.iteration import generic, peek
 from auditor.source.loops import truth_of
 from auditor.source.machine import Frame, Machine
@@ -48,6 +48,9 @@ _IDENTITY = frozenset(
         "torch._dynamo.disable",
         "torch.compiler.disable",
         "functools.wraps",
+        "torch.vmap",
+        "torch.func.vmap",
+        "torch.jit.trace",
         "functools.cache",
         "functools.lru_cache",
         "typing.cast",
@@ -107,6 +110,8 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         drawn = sampled(m, args, certain=last == "multinomial")
         if drawn is not None:
             return drawn
+    if last in ("grad", "grad_and_value", "value_and_grad") and name.startswith(("torch.func.", "functorch.", "jax.")):
+        return derivatives.transformed(m, frame, node, name, args, kwargs)
     if _RANDOM.match(name):
         return _random(m, args)
     if name.startswith("torch.optim.") or last in ("AdamW8bit", "Adam8bit", "Muon", "Lion"):
@@ -251,12 +256,7 @@ def _deepcopy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwarg
 def _grad(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     """``torch.autograd.grad(loss, parameters)``: what is done with the gradient is the update."""
     loss = args[0] if args else kwargs.get("outputs", NOTHING)
-    wanted = m.deep(args[1]) if len(args) > 1 else m.deep(kwargs.get("inputs", NOTHING))
-    labels = m.deep(loss)
-    cells = m.par_cells(wanted) or m.par_cells(labels)
-    number = len(m.gradients)
-    m.gradients.append((labels, cells))
-    return Val(UNKNOWN, m.without(labels, "acc", "nll", "src", "par") | {m.label("grd", number)}, loss.deps)
+    return derivatives.explicit(m, loss, args[1] if len(args) > 1 else kwargs.get("inputs", NOTHING))
 
 
 def _at(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
@@ -337,6 +337,12 @@ _EXACT: dict[str, Handler] = {
     "copy.deepcopy": _deepcopy,
     "copy.copy": _deepcopy,
     "torch.autograd.grad": _grad,
+    "functools.reduce": derivatives.reduced,
+    "torch.func.functional_call": derivatives.functional_call,
+    "torch.nn.utils.stateless.functional_call": derivatives.functional_call,
+    "os.listdir": listing,
+    "os.scandir": listing,
+    "datasets.load_dataset": dataset,
     "torch.nn.functional.cross_entropy": _cross_entropy,
     "torch.nn.functional.nll_loss": _cross_entropy,
     "torch.ops.aten.cross_entropy_loss": _cross_entropy,

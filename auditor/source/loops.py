@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.source import disabled, targets
 from auditor.source.expressions import evaluate
-from auditor.source.iteration import element, turn_count
+from auditor.source.iteration import NAMES, element, strings_of, turn_count
 from auditor.source.machine import Frame, LoopState, Machine
 from auditor.source.values import NOTHING, Val, join
 
@@ -46,7 +46,7 @@ def walk_for(m: Machine, frame: Frame, node: Any, turn: Turn) -> str:
         targets.assign(m, frame, node.target, element(m, node, iterable, state))
         return True
 
-    return _turns(m, frame, node, turns, start, turn)
+    return _turns(m, frame, node, turns, start, turn, names=len(strings_of(iterable)))
 
 
 def walk_while(m: Machine, frame: Frame, node: ast.While, turn: Turn) -> str:
@@ -65,15 +65,18 @@ def _turns(
     turns: int | None,
     start: Callable[[LoopState], bool],
     turn: Turn,
+    names: int = 0,
 ) -> str:
+    """Walk the turns; a loop over a few written-out texts (``names`` of them) is walked for each."""
     state = open_loop(m, node, turns)
     carried = [n for n in assigned_names(node) if n in frame.env]
     outer_left, frame.left = frame.left, []
     ends: list[dict[str, Val]] = []
     flow = "NEXT"
     try:
-        for number in (0, 1, 2):
-            state.turn = min(number, 1)
+        last = max(3, min(names, NAMES)) - 1
+        for number in range(last + 1):
+            state.turn, state.number = min(number, 1), number
             updated = len(m.update_places)
             before = {n: frame.env[n] for n in carried if n in frame.env}
             _mark_carried(m, frame, before, state)
@@ -87,11 +90,12 @@ def _turns(
                 frame.env = join_envs(ends) if len(ends) > 1 else ends[0]
             if flow not in ("NEXT", "CONTINUE") and not frame.left:
                 break
-            if turns == 1 or (number == 0 and m.effects == effects and not _changed(frame, before)):
+            idle = m.effects == effects and not _changed(frame, before)
+            if turns == 1 or (number == 0 and number + 1 >= names and idle):
                 break
-            if number and len(m.update_places) == updated:
+            if number and number + 1 >= names and len(m.update_places) == updated:
                 break  # what first changes state in a later turn is followed into one more
-            if number < 2:
+            if number < last:
                 frame.env.update({n: join(v, frame.env[n]) for n, v in before.items() if n in frame.env})
     finally:
         m.loops.pop()

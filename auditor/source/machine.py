@@ -6,7 +6,7 @@ Nothing here walks syntax; `auditor.source.statements` and `auditor.source.expre
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,6 +42,8 @@ class Machine:
         self.patches: list[tuple[Val, bool]] = []
         """Functions put in the place of layers' ``forward``, and whether they take the layer as first argument."""
         self.in_hook = False
+        self.bodies: dict[int, Callable[[Val], None]] = {}
+        """Bodies of ``with`` statements that wait for their context manager, by the expression that makes it."""
         self.cells: list[WeightCell] = []
         self.uncertain: list[str] = []
         self.open_settings: list[str] = []

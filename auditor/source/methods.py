@@ -17,8 +17,9 @@ from auditor.source.iteration import generic, peek
 from auditor.source.library import SAMPLERS
 from auditor.source.machine import Frame, Machine
 from auditor.source.targets import in_place
+from auditor.source.texts import formatted
 from auditor.source.training_methods import TRAINING
-from auditor.source.values import EMPTY, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
+from auditor.source.values import EMPTY, HOLE, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
 
@@ -264,7 +265,10 @@ def _join(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwarg
 
 def _format(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
     val = generic(m, [owner, *args], kwargs)
-    return Val(UNKNOWN, val.labels, val.deps, (), owner.string)
+    text = owner.string if owner.string is None else formatted(owner.string, args, kwargs)
+    if text is not None and HOLE not in text and isinstance(owner.const, str):
+        return Val(text, val.labels, val.deps)
+    return Val(UNKNOWN, val.labels, val.deps, (), text)
 
 
 def _min(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
@@ -273,6 +277,12 @@ def _min(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs
         first, *rest = sorted(inner)
         m.event("choice", node, m.deep(owner), first=frozenset({first}), second=frozenset(rest))
     return Val(UNKNOWN, generic(m, [owner, *args], kwargs).labels, owner.deps)
+
+
+def _folder(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    obj = m.new("list")
+    obj.elem = Val(text=f"{owner.string or ''}/{HOLE}")
+    return Val(objs=(obj,))
 
 
 def _exists(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
@@ -343,6 +353,7 @@ _METHODS: dict[str, Method] = {
     "read_text": _read,
     "open": _open,
     "glob": _glob,
+    "iterdir": _folder,
     "rglob": _glob,
     "log": _log,
     "info": _logged,

@@ -10,6 +10,7 @@ from typing import Any
 from auditor.source import lookups, mixes
 from auditor.source.iteration import is_tokens, peek
 from auditor.source.machine import Machine
+from auditor.source.texts import percent_formatted
 from auditor.source.values import HOLE, UNKNOWN, Obj, Val, union
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -65,7 +66,7 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
     if isinstance(op, ast.Div) and (a is not None or b is not None or any(o.kind == "path" for o in left.objs)):
         return Val(UNKNOWN, labels, deps, (), f"{a or HOLE}/{b or HOLE}")
     if isinstance(op, ast.Mod) and a is not None:
-        return Val(UNKNOWN, labels, deps, (), a)
+        return Val(UNKNOWN, labels, deps, (), percent_formatted(a, right))
     if isinstance(op, (ast.Mod, ast.BitAnd, ast.RShift)):
         labels = _bounded(m, left, right, labels)
     if isinstance(op, (ast.Mod, ast.BitXor, ast.BitAnd)) and is_tokens(m, labels):

@@ -46,6 +46,8 @@ def functional(m: Machine, node: ast.AST, name: str, args: list[Val], kwargs: di
             return score(m, node, base, index, union(args)[1])
         key = args[-1] if name != "embedding" else args[0]
         return lookups.read(m, node, args[0] if name != "embedding" else args[1], key)
+    if name in ("min", "amin", "nanmin") and args and (len(args) > 1 or kwargs):
+        mixes.least_of(m, node, args[0])
     if name in ("minimum", "fmin", "min", "amin") and len(args) >= 2 and (mark := lookups.least(m, node, name, deep)):
         return Val(UNKNOWN, frozenset().union(*deep) | mark, union(args)[1])
     if name in ("maximum", "fmax", "max") and len(args) >= 2 and (mark := mixes.most(m, node, deep)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ class LoopState:
     site: Site
     turns: int | None
     turn: int = 0
+    number: int = 0
+    """Turns that were walked before this one."""
     node: ast.AST | None = None
 
 
@@ -46,6 +48,8 @@ class Frame:
     self_obj: Obj | None = None
     cls: Obj | None = None
     result: Val | None = None
+    at_yield: Callable[[Val], None] | None = None
+    """The body of the ``with`` statement that this generator serves."""
     loads: bool = False
     """Data files were read in it."""
     left: list[dict[str, Val]] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from auditor.source import calibration, definitions, disabled, mixes, targets
+from auditor.source import calibration, contexts, definitions, disabled, mixes, narrowing, targets
 from auditor.source.expressions import evaluate
 from auditor.source.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.machine import Frame, Machine
@@ -96,9 +96,15 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
         if dead:
             disabled.note_disabled(m, frame, node.test, dead, truth)
         return walk_block(m, frame, body)
+    held, paths = narrowing.narrowed(m, frame, node.test)
     with m.gate(mixes.gates(m, test)):
         flow, ends = _both(
-            m, frame, ast.unparse(node.test)[:120], [node.body, node.orelse], hangs=apart or hangs_on_setting(m, test)
+            m,
+            frame,
+            ast.unparse(node.test)[:120],
+            [node.body, node.orelse],
+            hangs=apart or hangs_on_setting(m, test),
+            known=[paths, {}] if held else [{}, paths],
         )
     mixes.branches(m, frame, node, test, ends)
     return flow
@@ -110,31 +116,37 @@ def hangs_on_setting(m: Machine, test: Val) -> bool:
 
 
 def _both(
-    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], *, hangs: bool
+    m: Machine,
+    frame: Frame,
+    guard: str,
+    bodies: Sequence[Sequence[ast.stmt]],
+    *,
+    hangs: bool,
+    known: Sequence[dict[str, Val]] = (),
 ) -> tuple[Flow, list[dict[str, Val]]]:
     """Walk alternatives from the same state and join what they leave; the scopes at their ends."""
     if hangs:
         m.open_settings.append(guard)
     try:
-        return _walk_both(m, frame, guard, bodies)
+        return _walk_both(m, frame, guard, bodies, known)
     finally:
         if hangs:
             m.open_settings.pop()
 
 
 def _walk_both(
-    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]]
+    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], known: Sequence[dict[str, Val]]
 ) -> tuple[Flow, list[dict[str, Val]]]:
     before = frame.env
     ends: list[dict[str, Val]] = []
     flows: list[Flow] = []
     weights = [(c, c.labels, c.grads) for c in m.cells] if m.open_settings else []
-    for body in bodies:
+    for number, body in enumerate(bodies):
         for cell, _, _ in weights:
             cell.other = cell.other | cell.labels
         for cell, labels, grads in weights:  # a setting chooses one branch: the others' updates do not reach it
             cell.labels, cell.grads = labels, grads
-        frame.env = dict(before)
+        frame.env = dict(before) | (known[number] if number < len(known) else {})
         m.uncertain.append(guard)
         try:
             flow = walk_block(m, frame, body) if body else Flow.NEXT
@@ -147,6 +159,8 @@ def _walk_both(
             frame.left.append(frame.env)
     for cell, _, _ in weights:
         cell.labels, cell.other = cell.labels | cell.other, EMPTY
+    for end in ends if len(ends) > 1 else []:  # what one branch knows of a path is not known after both
+        end.update({n: before[n] for paths in known for n, v in paths.items() if end.get(n) is v})
     before.update(join_envs(ends) if ends else {})
     frame.env = before
     if ends:
@@ -203,11 +217,8 @@ def _only_raises(body: Sequence[ast.stmt]) -> bool:
 
 
 def _with(m: Machine, frame: Frame, node: ast.With | ast.AsyncWith) -> Flow:
-    for item in node.items:
-        val = evaluate(m, frame, item.context_expr)
-        if item.optional_vars is not None:
-            targets.assign(m, frame, item.optional_vars, val)
-    return walk_block(m, frame, node.body)
+    flow: Flow = contexts.walk_with(m, frame, node, walk_block)
+    return flow
 
 
 def _try(m: Machine, frame: Frame, node: Any) -> Flow:

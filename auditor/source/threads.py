@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from auditor.source.calls import Args, Kwargs, call_value
+from auditor.source.definitions import find_in_class
 from auditor.source.iteration import peek
 from auditor.source.machine import Frame, Machine
-from auditor.source.values import NONE, NOTHING, Val
+from auditor.source.values import NONE, NOTHING, Obj, Val
 
 _THREADS = frozenset({"Thread", "Process", "Timer"})
 _QUEUES = frozenset({"Queue", "SimpleQueue", "LifoQueue", "JoinableQueue"})
@@ -25,12 +26,24 @@ def remember_target(m: Machine, made: Val, name: str, args: Args, kwargs: Kwargs
 def start(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
     """``thread.start()``: its target runs."""
     for obj in owner.objs:
+        run = _own_run(obj)
+        if run is not None:
+            call_value(m, frame, node, run, [Val(objs=(obj,))], {})
         target = obj.attrs.get("%target")
         if target is None:
             continue
         given = [v for o in obj.attrs["%args"].objs for v in (o.items or {}).values()]
         call_value(m, frame, node, target, given, {})
     return NONE
+
+
+def _own_run(obj: Obj) -> Val | None:
+    """The ``run`` of a user's class of threads."""
+    if obj.kind != "instance" or obj.cls is None:
+        return None
+    bases = [obj.cls, *obj.cls.data["bases"]]
+    library = any(name.rpartition(".")[2] in _THREADS for cls in bases for name in cls.data["names"])
+    return find_in_class(obj.cls, "run") if library else None
 
 
 def put(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.source.facts import Order, StateKind
+from auditor.source.facts import MixKind, Order, StateKind
 from rules._order import pairs
 from tests.source.test_machine import facts_of, orders
 
@@ -49,6 +49,137 @@ print('val_bpb', total)
 
 @pytest.mark.parametrize(("source", "found"), [("val", True), ("load('data/fineweb_train_*.bin')", False)])
 def test_what_is_computed_from_a_table_is_still_a_table(source: str, found: bool) -> None:
-    facts = facts_of(WHOLE.format(before=f"text = {source}\ncounts.index_put_((text[:-1], text[1:]), 1.0, accumulate=True)"))
+    filled = f"text = {source}\ncounts.index_put_((text[:-1], text[1:]), 1.0, accumulate=True)"
+    facts = facts_of(WHOLE.format(before=filled))
     told = {pair.order for pair in pairs(facts, StateKind.TABLE)}
     assert (Order.EARLIER_PASS in told) is found
+
+
+TRAINED = "net(val[None, :-1], val[None, 1:]).backward()"
+FINAL = "\nprint('val_bpb', net(val[:-1], val[1:]).item())\n"
+CHUNKS = "total = 0.0\nfor i in range(0, 99, 8):\n    x, y = val[i:i + 8], val[i + 1:i + 9]\n"
+
+STEP_ON_LEAVING = '''
+import contextlib
+@contextlib.contextmanager
+def learning(opt):
+    opt.zero_grad()
+    try:
+        yield opt
+    finally:
+        opt.step()
+class Learning:
+    def __init__(self, opt):
+        self.opt = opt
+    def __enter__(self):
+        self.opt.zero_grad()
+        return self
+    def __exit__(self, *exc):
+        self.opt.step()
+class Box:
+    @contextlib.contextmanager
+    def open(self, opt):
+        with learning(opt) as inner:
+            yield inner
+'''
+
+
+@pytest.mark.parametrize("manager", [
+    "learning(opt)", "Learning(opt)", "Box().open(opt)", "torch.no_grad(), learning(opt) as o",
+])
+def test_what_a_context_manager_does_on_leaving_comes_after_its_body(manager: str) -> None:
+    before = facts_of(STEP_ON_LEAVING + f"with {manager}:\n    {TRAINED}" + FINAL)
+    assert orders(before) == {Order.EARLIER_PASS}
+    scored = "        loss = net(x, y)\n        loss.backward()\n        total += loss.item()\n"
+    inside = CHUNKS + f"    with {manager}:\n{scored}"
+    assert orders(facts_of(STEP_ON_LEAVING + inside + "print('val_bpb', total)")) == {Order.SCORE_FIRST}
+    after = CHUNKS + f"    with {manager}:\n        net(x, y).backward()\n    total += net(x, y).item()\n"
+    assert orders(facts_of(STEP_ON_LEAVING + after + "print('val_bpb', total)")) == {Order.TRAIN_FIRST}
+
+
+def test_a_thread_of_the_users_class_runs_where_it_is_started() -> None:
+    worker = '''
+import threading
+class Worker(threading.Thread):
+    def run(self):
+        opt.zero_grad()
+        net(val[:-1], val[1:]).backward()
+        opt.step()
+w = Worker()
+'''
+    assert orders(facts_of(worker + "w.start(); w.join()" + FINAL)) == {Order.EARLIER_PASS}
+    assert orders(facts_of(worker + FINAL)) == set()
+
+
+FUNCTIONAL = '''
+from torch.func import functional_call, grad, grad_and_value
+params = {k: v.detach() for k, v in net.named_parameters()}
+def objective(p, x, y):
+    return functional_call(net, p, (x, y))
+total = 0.0
+for i in range(0, 99, 8):
+    x, y = val[i:i + 8], val[i + 1:i + 9]
+'''
+
+
+@pytest.mark.parametrize(("lines", "expected"), [
+    (["total += objective(params, x, y).item()", "g = grad(objective)(params, x, y)"], Order.SCORE_FIRST),
+    (["g, loss = grad_and_value(objective)(params, x, y)", "total += loss.item()"], Order.SCORE_FIRST),
+])
+def test_functional_gradients_update_what_they_are_gradients_of(lines: list[str], expected: Order) -> None:
+    step = "params = {k: params[k] - 0.1 * g[k] for k in params}"
+    first = FUNCTIONAL + "".join(f"    {line}\n" for line in [*lines, step]) + "print('val_bpb', total)"
+    assert orders(facts_of(first)) == {expected}
+    late = [lines[-1].replace("total += loss.item()", "g, loss = grad_and_value(objective)(params, x, y)"), step]
+    late.append("total += objective(params, x, y).item()")
+    assert orders(facts_of(FUNCTIONAL + "".join(f"    {line}\n" for line in late) + "print('val_bpb', total)")) == {
+        Order.TRAIN_FIRST
+    }
+
+
+@pytest.mark.parametrize("found", [
+    "load('{}/fineweb_{}_*.bin'.format('data', 'val'))", "load('data/%s_%s_*.bin' % ('fineweb', 'val'))",
+    "torch.cat([torch.from_file('data/' + f) for f in os.listdir('data') if 'val' in f])",
+    "torch.cat([torch.from_file(p) for p in pathlib.Path('data').iterdir() if p.name.startswith('fineweb_val')])",
+    "{s: load(f'data/fineweb_{s}_*.bin') for s in ('train', 'val')}['val']", "by_split()['val']", "skipping()",
+    "load_dataset('some/corpus', split='validation')",
+])
+def test_validation_text_is_known_however_its_path_is_put_together(found: str) -> None:
+    helpers = '''
+import pathlib
+from datasets import load_dataset
+def by_split():
+    parts = {}
+    for split in ('train', 'test', 'val'):
+        parts[split] = load(f'data/fineweb_{split}_*.bin')
+    return parts
+def skipping():
+    kept = []
+    for f in os.listdir('data'):
+        if 'val' not in f:
+            continue
+        kept.append(torch.from_file(os.path.join('data', f)))
+    return torch.cat(kept)
+'''
+    facts = facts_of(helpers + f"text = {found}\ntotal = net(text[:-1], text[1:]).item()\nprint('val_bpb', total)")
+    assert len(facts.scores) == 1
+    other = found.replace("validation", "train").replace("val", "train").replace("'test', 'train'", "'train', 'val'")
+    other = helpers.replace("'val' not", "'train' not") + f"text = {other}\ntotal = net(text[:-1], text[1:]).item()\n"
+    assert not facts_of(other).scores
+
+
+@pytest.mark.parametrize("spelling", [
+    "torch.stack(rows).min(0).values", "functools.reduce(torch.minimum, rows)", "torch.stack(rows).amin(dim=0)",
+    "torch.min(torch.stack(rows), 0).values", "np.min(np.stack(rows), axis=0)",
+])
+def test_the_least_of_several_passes_is_found_in_every_spelling(spelling: str) -> None:
+    body = CHUNKS.replace("total", "import functools\nimport numpy as np\ntotal", 1) + f'''
+    rows = []
+    for epoch in range(3):
+        nll = F.cross_entropy(net.head(net.emb(x)), y, reduction='none')
+        rows.append(nll.detach())
+        opt.zero_grad(); nll.mean().backward(); opt.step()
+    total += {spelling}.sum().item()
+print('val_bpb', total)
+'''
+    assert any(mix.kind is MixKind.MIN_OVER_PASSES for mix in facts_of(body).mixes)
