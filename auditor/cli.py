@@ -227,7 +227,7 @@ def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) ->
         return markdown.render(report)
     from auditor.report import terminal
 
-    on_tty = to_terminal and sys.stdout.isatty()
+    on_tty = to_terminal and sys.stdout is not None and sys.stdout.isatty()
     color = on_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = os.get_terminal_size(sys.stdout.fileno()).columns if on_tty else 80
     return terminal.render(report, width=width or 80, color=color, verbose=verbose)
@@ -236,8 +236,10 @@ def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) ->
 def _write(text: str) -> None:
     """Print; what the output's encoding cannot hold becomes an escape.
 
-    A reader who has left (``| head``) is no error, and leaves the exit code to the verdict.
+    A reader who has left (``| head``) or never was there (``>&-``) is no error: the exit code stays the verdict's.
     """
+    if sys.stdout is None:
+        return
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -266,8 +268,9 @@ def guarded(body: Callable[[], int], verbose: bool) -> int:
 def _complain(message: object, code: int) -> int:
     from auditor.core.text import plain
 
-    with contextlib.suppress(BrokenPipeError):
-        print(f"golf-audit: {plain(message, 600)}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"golf-audit: {plain(message, 600)}", file=sys.stderr, flush=True)
     return code
 
 

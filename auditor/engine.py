@@ -122,7 +122,8 @@ def audit_submission(
         state.notes.append(f"The submission withdraws its own score ({at}): what was found goes to review.")
     results = _suppressed(submission, options, results, metas, state)
     ran = tuple(w for w in options.witnesses if isinstance(state.facts.get(w), Answer))
-    judgement = judge(results, metas, required=options.witnesses, ran=ran)
+    unread = {"the folder" if p.file == "." else p.file for p in submission.problems if p.unread}
+    judgement = judge(results, metas, required=options.witnesses, ran=ran, unread=unread)
     if Witness.BEHAVIOUR not in ran:
         state.notes.append(NO_BEHAVIOUR)
     return AuditReport(
@@ -307,7 +308,7 @@ def _read_suppressions(submission: Submission, options: Options) -> tuple[list[s
 
 
 def _intake_notes(submission: Submission, options: Options) -> list[str]:
-    notes = [f"Not read: {p.file}: {p.reason}" for p in submission.problems]
+    notes = [f"{'The folder' if p.file == '.' else p.file}: {p.reason}" for p in submission.problems]
     notes.extend(submission.launch.notes)
     if options.as_of is not None:
         later = f", the last edition known is {EDITION}" if options.as_of > EDITION else ""

@@ -6,6 +6,8 @@ import base64
 import json
 import lzma
 import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from auditor import cli
-from tests.test_cli import HONEST
+from tests.test_cli import HONEST, ROOT
 
 VERDICTS = {0, 1, 10, 11}
 
@@ -94,6 +96,14 @@ def pipe(folder: Path) -> None:
     os.mkfifo(folder / "train.log")
 
 
+def launch(folder: Path) -> None:
+    honest(folder)
+    commands = (f"torchrun --nproc_per_node={'9' * 5000} train_gpt.py", "torchrun --nproc_per_node \u00b2 train_gpt.py")
+    (folder / "run.sh").write_text("\n".join(commands), encoding="utf-8")
+    log = "Hyperparameters: train_seq_len=inf train_batch_tokens=nan\ntrain_seq_len: inf\n"
+    (folder / "train_seed42.log").write_text(log)
+
+
 def hostile_names(folder: Path) -> None:
     honest(folder)
     (folder / "\x1b[31mred\n## golf-audit.log").write_text("step:1/2 train_loss:1.0\n")
@@ -132,6 +142,9 @@ CASES: dict[str, Callable[[Path], None]] = {
     "endless loop": script(b"while True:\n    x = 1\nfor i in iter(int, 1):\n    pass\n"),
     "runaway recursion": script(b"def f(x):\n    return f(f(x))\nf(1)\n"),
     "huge constants": script(b"x = 10 ** 10 ** 10\ny = 'a' * 10 ** 12\nz = list(range(10 ** 12))\nw = 1 << 10 ** 12\n"),
+    "huge texts": script(
+        b"x = '%.2000000000f' % 1.0\ny = '%*d' % (2000000000, 1)\nz = 'abcdefgh'\n" + b"z = z + z\n" * 40
+    ),
     "json with a BOM": metadata(b"\xef\xbb\xbf" + b'{"val_bpb": 1.2}'),
     "json cut short": metadata(b'{"val_bpb": 1.2, '),
     "json that is a list": metadata(b"[1, 2]"),
@@ -142,6 +155,8 @@ CASES: dict[str, Callable[[Path], None]] = {
     "json deeply nested": metadata(b"[" * 100_000 + b"]" * 100_000),
     "json with huge numbers": metadata(b'{"bytes_total": ' + b"9" * 5000 + b', "seeds": [' + b"9" * 400 + b"]}"),
     "json in UTF-16": metadata('{"val_bpb": 1.2}'.encode("utf-16")),
+    "a huge submission.json": metadata(b'{"val_bpb": 1.2, "name": "' + b"x" * (1 << 20) + b'"}'),
+    "a log of another kind": log(b"val_bpb:1.1\0\0\0\n" * 1000),
     "log of NUL bytes": log(b"\0" * 100_000),
     "log of escapes": log(b"\x1b[2J\x1b]0;x\x07" * 1000),
     "log with one endless line": log(b"step:1/20000 train_loss:" + b"9" * 3_000_000),
@@ -149,6 +164,8 @@ CASES: dict[str, Callable[[Path], None]] = {
     "log of colons": log(b"a:" * 200_000 + b"\n" + b"=" * 100_000),
     "links out of the folder": linked_outside,
     "unreadable script": unreadable,
+    "log of endless digits": log(b"seed:%b\nworld_size:inf\nstep:%b/1 val_bpb:1e999\n" % (b"9" * 5000, b"9" * 5000)),
+    "launch with endless digits": launch,
     "a pipe for a log": pipe,
     "hostile file names": hostile_names,
     "a decompression bomb": bomb,
@@ -173,6 +190,31 @@ def test_no_traceback_and_nothing_written(
     assert not errors, errors[:3]
     assert sorted(os.listdir(os.fsencode(folder))) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["records"]
+
+
+UNREAD = ("links out of the folder", "a pipe for a log", "a log of another kind", "a huge submission.json")
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_file_that_was_not_read_is_never_a_pass(name: str, tmp_path: Path, golf: Callable[..., Done]) -> None:
+    folder = tmp_path / "records/track_10min_16mb/2026-04-01_Bad"
+    folder.mkdir(parents=True)
+    CASES[name](folder)
+    document = json.loads(golf(str(folder), "--format", "json").stdout)
+    assert document["verdict"] == "inconclusive" and "Could not be read" in document["verdict_reason"]
+    assert document["complete"] is False
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """A run with 1 GiB of address space for its data ends as one without."""
+    folder = tmp_path / "records/track_10min_16mb/2026-04-01_Bad"
+    folder.mkdir(parents=True)
+    CASES["huge texts"](folder)
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({3 << 29}, {3 << 29}))\n"
+    code = limited + "import sys; from auditor.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(folder), "--format", "json"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode in VERDICTS and "MemoryError" not in run.stdout + run.stderr, run.stderr
 
 
 SCRIPTLESS = ("empty script", "script that does not parse", "script of random bytes", "script with NUL bytes")

@@ -45,6 +45,7 @@ class TestUsage:
             (["no-such-folder"], "no-such-folder"),
             (["--nonsense", "x"], "--nonsense"),
             (["audit", str(HONEST), "extra"], "extra"),
+            ([str(HONEST), "--submission", "other"], "no submission named 'other' in it"),
             ([str(HONEST), "--format", "xml"], "unknown format 'xml'"),
             ([str(HONEST), "--format", "sarif"], "sarif comes with a later version"),
             ([str(HONEST), "--format", "github=x"], "github comes with a later version"),
@@ -143,6 +144,12 @@ class TestAudit:
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
         assert run.stderr == "" and "Traceback" not in run.stdout
         assert run.stdout.startswith("NO VIOLATION FOUND") and run.stdout.endswith("\n0\n")
+
+    @pytest.mark.parametrize(("closed", "arguments", "code"), [(">&-", str(HONEST), 0), ("2>&-", "no-such-folder", 2)])
+    def test_a_closed_stream_is_no_failure(self, closed: str, arguments: str, code: int) -> None:
+        command = f"{sys.executable} -m auditor.cli {arguments} {closed}"
+        run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert run.returncode == code and run.stderr == ""
 
     def test_an_interrupt_is_one_line_and_130(self, tmp_path: Path) -> None:
         code = (

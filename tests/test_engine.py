@@ -211,10 +211,20 @@ class TestFailures:
         from dataclasses import replace
 
         submission = replace(
-            make_submission({"train_gpt.py": SCRIPT}), problems=(Problem("big.log", "over the limit"),)
+            make_submission({"train_gpt.py": SCRIPT}), problems=(Problem("big.log", "over the limit", unread=True),)
         )
         report = audit_submission(submission, Options(), {"clears": Clears()})
-        assert "Not read: big.log: over the limit" in report.notes
+        assert "big.log: over the limit" in report.notes
+        assert report.verdict is Verdict.INCONCLUSIVE and "big.log" in report.verdict_reason
+
+    @pytest.mark.usefixtures("witnesses")
+    def test_a_remark_on_a_file_that_was_read_decides_nothing(self) -> None:
+        from dataclasses import replace
+
+        remark = Problem("a.log", "starts with a byte order mark")
+        submission = replace(make_submission({"train_gpt.py": SCRIPT}), problems=(remark,))
+        report = audit_submission(submission, Options(), {"clears": Clears()})
+        assert report.verdict is Verdict.NO_VIOLATION_FOUND
 
 
 @pytest.mark.usefixtures("witnesses")

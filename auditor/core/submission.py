@@ -108,6 +108,8 @@ class Problem:
 
     file: str
     reason: str
+    unread: bool = False
+    """Content that should have been heard was not read, wholly or in part: the audit cannot be a pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ FULL: frozenset[Witness] = frozenset({Witness.SOURCE, Witness.RECORD, Witness.BE
 """The witnesses of a complete audit (a rerun needs eight GPUs and is asked for by itself)."""
 
 _RANK = {Confidence.LOW: 0, Confidence.MEDIUM: 1, Confidence.HIGH: 2}
+SHOWN = 3
+"""Unread files that the verdict's sentence names."""
 _GAPS = (Outcome.UNKNOWN, Outcome.ERROR)
 
 
@@ -30,19 +32,20 @@ def judge(
     *,
     required: Collection[Witness],
     ran: Collection[Witness],
+    unread: Collection[str] = (),
 ) -> Judgement:
     """Judge by the results of the rules in force.
 
     A rule that is not yet in force must come as ``not_applicable``. Form rules, legal patterns and suppressed
-    findings never decide. ``required`` witnesses that are not among ``ran`` leave the audit inconclusive. A result
-    of a rule without metadata is a ``KeyError``: it must not pass unnoticed.
+    findings never decide. ``required`` witnesses that are not among ``ran``, and ``unread`` files, leave the audit
+    inconclusive. A result of a rule without metadata is a ``KeyError``: it must not pass unnoticed.
     """
     results = tuple(results)
     deciding = [r for r in results if r.suppressed is None and decides(rules[r.rule])]
     found = [r for r in deciding if r.outcome is Outcome.FOUND]
     gaps = [r for r in deciding if r.outcome in _GAPS]
     absent = sorted(w.value for w in required if w not in ran)
-    complete = not gaps and not absent and set(ran) >= FULL
+    complete = not gaps and not absent and not unread and set(ran) >= FULL
     refused = _refused(found, rules)
     if refused:
         return Judgement(Verdict.NON_COMPLIANT, complete, f"Found, and ruled illegal: {_names(refused)}.")
@@ -54,6 +57,10 @@ def judge(
         return Judgement(Verdict.INCONCLUSIVE, complete, f"A required witness did not run: {', '.join(absent)}.")
     if gaps:
         return Judgement(Verdict.INCONCLUSIVE, complete, f"Could not be decided: {_names(r.rule for r in gaps)}.")
+    if unread:
+        more = f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
+        files = ", ".join(sorted(unread)[:SHOWN])
+        return Judgement(Verdict.INCONCLUSIVE, complete, f"Could not be read, wholly or in part: {files}{more}.")
     return Judgement(Verdict.NO_VIOLATION_FOUND, complete, _nothing(results, rules))
 
 

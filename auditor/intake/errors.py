@@ -15,6 +15,10 @@ class NoSubmission(IntakeError):
     """The folder exists and holds nothing that looks like a submission."""
 
 
+class NoSuchBase(IntakeError):
+    """The checkout cannot be compared with the ref that was asked for."""
+
+
 class SeveralSubmissions(IntakeError):
     """Several submissions were found and no name selects one; ``names`` are the names to choose from."""
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from auditor.intake.errors import NoSubmission, NoSuchFolder, SeveralSubmissions
-from auditor.intake.git import Changes, changes, checkout_top
+from auditor.intake.errors import NoSubmission, NoSuchBase, NoSuchFolder, SeveralSubmissions
+from auditor.intake.git import DEFAULT_BASE, Changes, changes, checkout_top
 
 MAX_FOLDERS = 3_000
 MAX_SHOWN = 40
@@ -45,18 +45,22 @@ def find_submission(path: Path, *, base: str, name: str | None) -> Found:
     notes: list[tuple[str, str]] = []
     top = checkout_top(root)
     diff = changes(top, base) if top is not None and _in_records(root, top) else None
+    if isinstance(diff, str) and base != DEFAULT_BASE:
+        raise NoSuchBase(f"{shown}: {diff}")
     if isinstance(diff, str):
         notes.append((".", diff))
         diff = None
     itself = _any(names, _STRONG) or (_in_track(root) and _worth(root, names))
     if (root / "records").is_dir() and not _in_track(root):
         return _from_repository(root, diff, name, notes, shown)
-    if itself and name in (None, root.name):
+    if itself and _selects(name, root):
         return _made(root, diff, notes)
     inner = _inner(root)
     if inner:
         return _made(_select(root, inner, name, shown), diff, notes)
-    if _any(names, _WEAK) and name in (None, root.name):
+    if (itself or _any(names, _WEAK)) and not _selects(name, root):
+        raise NoSubmission(f"{shown}: no submission named {name!r} in it; the folder is {root.name!r} itself")
+    if _any(names, _WEAK):
         return _made(root, diff, notes)
     raise NoSubmission(f"{shown}: no submission in it (no train_gpt.py, no other script, no submission.json, no log)")
 
@@ -175,6 +179,11 @@ def _in_track(folder: Path) -> bool:
 def _worth(folder: Path, names: list[str]) -> bool:
     """Whether a folder in a place for submissions is one: anything but an empty one."""
     return bool(names) or any(_names(child) for child in _subfolders(folder))
+
+
+def _selects(name: str | None, root: Path) -> bool:
+    """Whether ``name`` (None: any) is the folder that was given."""
+    return name is None or _is_named(root.as_posix(), name)
 
 
 def _any(names: list[str], pattern: re.Pattern[str]) -> bool:

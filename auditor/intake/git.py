@@ -34,7 +34,8 @@ _SAFE = (
     "core.sshCommand=false",
     "--no-pager",
 )
-FALLBACK_BASES = ("origin/main", "upstream/main", "origin/master", "main", "master")
+DEFAULT_BASE = "origin/main"
+FALLBACK_BASES = (DEFAULT_BASE, "upstream/main", "origin/master", "main", "master")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ def checkout_top(path: Path) -> Path | None:
 
 
 def changes(top: Path, base: str) -> Changes | str:
-    """What HEAD adds to ``base`` since they parted; a sentence when that cannot be told."""
-    used = next((b for b in (base, *FALLBACK_BASES) if not b.startswith("-") and _resolves(top, b)), None)
+    """What HEAD adds to ``base`` since they parted; a sentence when that cannot be told.
+
+    Only the default base has stand-ins: where a ref was asked for, no other is compared in its place.
+    """
+    choices = FALLBACK_BASES if base == DEFAULT_BASE else (base,)
+    used = next((b for b in choices if not b.startswith("-") and _resolves(top, b)), None)
     if used is None:
         return f"git knows no {base!r} here, so what the pull request adds cannot be told"
     result = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--name-status", "-z",

@@ -188,7 +188,7 @@ def to_env(kind: str, value: str) -> str | None:
             number = float(value)
         except ValueError:
             return None
-        return str(int(number)) if number == int(number) else None
+        return str(int(number)) if number.is_integer() else None  # False for NaN and infinity
     if kind == "float":
         return value if re.match(r"^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", value, re.I) else None
     return value if re.match(r"^[\w.+\-,:]{1,120}$", value) and value != "None" else None

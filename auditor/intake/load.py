@@ -97,7 +97,7 @@ class _Loader:
         ]
         paths.sort(key=lambda p: (p.count("/"), not p.endswith(".py"), "train" not in p, p))
         for path in paths[self.limits.sources:]:
-            self.folder.problem(path, f"not read: more than {self.limits.sources} source files")
+            self.folder.problem(path, f"not read: more than {self.limits.sources} source files", unread=True)
         for path in paths[: self.limits.sources]:
             data = self.folder.read(path, self.limits.source_bytes)
             if data is None:
@@ -165,7 +165,8 @@ class _Loader:
         """``path`` decoded, once."""
         if path not in self.unpacked:
             if self.folder.late:
-                self.folder.problem(path, f"not decoded: the folder took longer than {self.limits.seconds:g} s")
+                reason = f"not decoded: the folder took longer than {self.limits.seconds:g} s"
+                self.folder.problem(path, reason, unread=True)
                 return Unpacked(self.shipped[path].text)
             self.unpacked[path] = unpack(path, self.shipped[path].text, self._beside, self.limits)
         return self.unpacked[path]

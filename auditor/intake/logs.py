@@ -36,7 +36,7 @@ def read_logs(folder: Folder) -> tuple[LogFile, ...]:
         if not _may_be_log(path) or folder.sizes[path] == 0:
             continue
         if len(logs) >= folder.limits.logs:
-            folder.problem(path, f"not read: more than {folder.limits.logs} logs")
+            folder.problem(path, f"not read: more than {folder.limits.logs} logs", unread=True)
             break
         log = _read_log(folder, path)
         if log is not None:
@@ -102,13 +102,13 @@ def _read_log(folder: Folder, path: str) -> LogFile | None:
     if PurePosixPath(path).suffix.lower() not in _LOG_SUFFIXES and not looks_like_log(text):
         return None
     if data[:4000].count(b"\0") > 400 and problem is None:
-        folder.problem(path, "a binary file with the name of a log")
+        folder.problem(path, "not read: a binary file with the name of a log", unread=True)
         return None
     if problem:
         folder.problem(path, problem)
     cut = folder.sizes[path] > limit
     if cut:
-        folder.problem(path, f"only the first {limit:,} of {folder.sizes[path]:,} bytes were read")
+        folder.problem(path, f"only the first {limit:,} of {folder.sizes[path]:,} bytes were read", unread=True)
     lines = clean(text)
     if lines and not lines[-1]:
         lines.pop()

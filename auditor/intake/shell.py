@@ -181,7 +181,7 @@ def _launch(
         match = re.match(r"--nproc[-_]per[-_]node(?:=(\d+))?$", word)
         if match:
             value = match.group(1) or (words[at + 1] if at + 1 < len(words) else "")
-            nproc = int(value) if value.isdigit() else nproc
+            nproc = int(value) if value.isdecimal() and len(value) < 10 else nproc
         assigned = _ASSIGN.match(word)
         if assigned:
             inline[assigned.group(1)] = (assigned.group(2), line)

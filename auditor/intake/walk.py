@@ -29,9 +29,9 @@ class Folder:
         self._deadline = clock() + limits.seconds
         self._list()
 
-    def problem(self, file: str, reason: str) -> None:
-        """Record a problem once."""
-        item = Problem(file, reason)
+    def problem(self, file: str, reason: str, *, unread: bool = False) -> None:
+        """Record a problem once; ``unread`` when it kept content from being read."""
+        item = Problem(file, reason, unread)
         if item not in self.problems:
             self.problems.append(item)
 
@@ -54,13 +54,14 @@ class Folder:
         if size is None:
             return None
         if size > limit and not cut:
-            self.problem(path, f"not read: {size:,} bytes, over the limit of {limit:,}")
+            self.problem(path, f"not read: {size:,} bytes, over the limit of {limit:,}", unread=True)
             return None
         if min(size, limit) > self._budget:
-            self.problem(path, f"not read: the folder's files exceed {self.limits.total_bytes:,} bytes in all")
+            reason = f"not read: the folder's files exceed {self.limits.total_bytes:,} bytes in all"
+            self.problem(path, reason, unread=True)
             return None
         if self.late:
-            self.problem(path, f"not read: the folder took longer than {self.limits.seconds:g} s")
+            self.problem(path, f"not read: the folder took longer than {self.limits.seconds:g} s", unread=True)
             return None
         data = self._open(path, limit)
         if data is not None:
@@ -73,16 +74,16 @@ class Folder:
         try:
             handle = os.open(self.root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            self.problem(path, f"cannot be read: {error.strerror or error}")
+            self.problem(path, f"cannot be read: {error.strerror or error}", unread=True)
             return None
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                self.problem(path, "not read: it is not a regular file")
+                self.problem(path, "not read: it is not a regular file", unread=True)
                 return None
             try:
                 return stream.read(limit)
             except OSError as error:
-                self.problem(path, f"cannot be read: {error.strerror or error}")
+                self.problem(path, f"cannot be read: {error.strerror or error}", unread=True)
                 return None
 
     def _list(self) -> None:
@@ -93,12 +94,14 @@ class Folder:
             for prefix in level:
                 seen += self._list_one(prefix, following)
                 if seen > self.limits.files:
-                    self.problem(prefix or ".", f"only the first {self.limits.files:,} files of the folder were listed")
+                    reason = f"only the first {self.limits.files:,} files of the folder were listed"
+                    self.problem(prefix or ".", reason, unread=True)
                     return
             if not following:
                 return
             if depth == self.limits.depth:
-                self.problem(following[0], f"not listed: folders nest deeper than {self.limits.depth} levels")
+                reason = f"not listed: folders nest deeper than {self.limits.depth} levels"
+                self.problem(following[0], reason, unread=True)
             level = following
 
     def _list_one(self, prefix: str, following: list[str]) -> int:
@@ -106,7 +109,7 @@ class Folder:
         try:
             entries = os.scandir(self.root / prefix)
         except OSError as error:
-            self.problem(prefix or ".", f"cannot be listed: {error.strerror or error}")
+            self.problem(prefix or ".", f"cannot be listed: {error.strerror or error}", unread=True)
             return 0
         with entries:
             for entry in entries:
@@ -122,17 +125,17 @@ class Folder:
         try:
             info = entry.stat(follow_symlinks=False)
         except OSError as error:
-            self.problem(shown, f"cannot be read: {error.strerror or error}")
+            self.problem(shown, f"cannot be read: {error.strerror or error}", unread=True)
             return
         if stat.S_ISLNK(info.st_mode):
-            self.problem(shown, f"a symbolic link to {_target(entry)}; links are not followed")
+            self.problem(shown, f"a symbolic link to {_target(entry)}; links are not followed", unread=True)
         elif stat.S_ISDIR(info.st_mode):
             if entry.name not in SKIPPED_FOLDERS:
                 following.append(path)
         elif not stat.S_ISREG(info.st_mode):
-            self.problem(shown, "not a regular file (a pipe, socket or device); it is not opened")
+            self.problem(shown, "not a regular file (a pipe, socket or device); it is not opened", unread=True)
         elif shown != path:
-            self.problem(shown, "its name is not valid UTF-8; it is not read")
+            self.problem(shown, "its name is not valid UTF-8; it is not read", unread=True)
         else:
             self.sizes[path] = info.st_size
 

@@ -22,6 +22,9 @@ _PREFIX = re.compile(
     r"|(?:train|stdout|log)\s*[|>]\s*"
     r"|> )"
 )
+LARGEST = 1e18
+"""A larger figure is no measurement; it is left out, so that sums and conversions hold."""
+_ENDLESS = re.compile(r"\d{40,}")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NOISE = re.compile(
     r"^(?:[WIEF]\d{4} \d\d:\d\d|\[?rank\d|Traceback|  File \"|\s*warnings?\.warn|\S*Warning:|\*{5,}|[|+][-=| ]|\|"
@@ -69,8 +72,11 @@ class Pair:
 
 
 def clean(line: str) -> str:
-    """``line`` without colour codes and launcher prefixes; inner text untouched, right end stripped."""
-    text = _ANSI.sub("", line).rstrip()
+    """``line`` without colour codes and launcher prefixes, right end stripped.
+
+    The inner text is untouched, but for runs of digits that are no figure.
+    """
+    text = _ENDLESS.sub("(endless digits)", _ANSI.sub("", line)).rstrip()
     for _ in range(3):
         shorter = _PREFIX.sub("", text, count=1)
         if shorter == text:
@@ -92,13 +98,15 @@ def pairs(text: str) -> list[Pair]:
     found = []
     for match in _PAIR.finditer(text):
         value, digits = number(match.group(2))
-        found.append(Pair(match.group(1), value, digits, match.group(3) or "", match.start()))
+        if abs(value) <= LARGEST:
+            found.append(Pair(match.group(1), value, digits, match.group(3) or "", match.start()))
     if "val_" in text:
         taken = {pair.key for pair in found}
         for match in _SPACED.finditer(text):
             if match.group(1) not in taken:
                 value, digits = number(match.group(2))
-                found.append(Pair(match.group(1), value, digits, "", match.start()))
+                if abs(value) <= LARGEST:
+                    found.append(Pair(match.group(1), value, digits, "", match.start()))
     return found
 
 

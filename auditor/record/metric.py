@@ -199,8 +199,9 @@ def _breaks(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
 def _vocab(submission: Submission, runs: tuple[Run, ...], claims: Claims) -> int | None:
     """The vocabulary: logged, else stated in submission.json."""
     for run in runs:
-        if "vocab_size" in run.settings and run.settings["vocab_size"][0].isdigit():
-            return int(run.settings["vocab_size"][0])
+        value = run.settings.get("vocab_size", ("",))[0]
+        if value.isdecimal() and len(value) < 10:
+            return int(value)
     return round(claims.vocab.value) if claims.vocab else None
 
 

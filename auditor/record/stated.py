@@ -6,7 +6,6 @@ reader here takes any JSON value and answers None for what is no number.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,6 +34,8 @@ PARAM_KEYS = ("parameters", "params", "num_params", "n_params", "model_params", 
 SEED_LISTS = ("seeds", "seed_results", "seed_runs", "per_seed", "runs", "results_by_seed", "individual_seeds")
 BASE_KEYS = ("baseline_bpb", "previous_best", "previous_sota", "prior_best_bpb", "sota_bpb", "baseline_val_bpb",
              "previous_record_bpb", "merged_sota_bpb", "previous_val_bpb", "prev_sota_bpb")
+LARGEST = 1e15
+"""What is larger is no figure of a run [tokens seen in training: under 1e11]."""
 _NUMERAL = re.compile(r"[-+]?\d[\d,_]*\.?\d*(?:[eE][-+]?\d+)?")
 _README_SCORE = re.compile(
     r"(?:val[_ ]?bpb|\bbpb\b|score)[^\n\d]{0,40}?\*{0,2}`?(\d\.\d{3,8})|(\d\.\d{4,8})\*{0,2}\s*(?:val[_ ]?)?bpb", re.I
@@ -115,18 +116,21 @@ def read_claims(submission: Submission) -> Claims:
 
 
 def as_number(value: Any) -> tuple[float, int | None] | None:
-    """A number out of any JSON value: int, float, ``"15,999,370 bytes"``; None for the rest (bool and NaN too)."""
+    """A number out of any JSON value: int, float, ``"15,999,370 bytes"``; None for the rest.
+
+    A bool, NaN, and what is larger than any figure of a run (`LARGEST`) are no numbers.
+    """
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             return None
         text = repr(value)
         return float(value), None if "e" in text else len(text.partition(".")[2]) if "." in text else 0
     if isinstance(value, str) and (match := _NUMERAL.search(value)) and match.start() <= 2:
         text = match.group().replace(",", "").replace("_", "").rstrip(".")
         scale = 1_000_000 if re.match(r"\s*MB\b", value[match.end() :]) else 1
-        return float(text) * scale, len(text.partition(".")[2])
+        return (number, len(text.partition(".")[2])) if (number := float(text) * scale) <= LARGEST else None
     return None
 
 
@@ -195,7 +199,7 @@ def _figures(node: Any, depth: int = 6) -> Iterator[float]:
     if isinstance(node, list) and depth:
         for item in node:
             yield from _figures(item, depth - 1)
-    elif isinstance(node, float) and abs(node * 1e4 - round(node * 1e4)) > 1e-7:
+    elif isinstance(node, float) and abs(node) <= LARGEST and abs(node * 1e4 - round(node * 1e4)) > 1e-7:
         yield round(node, 8)
 
 

@@ -19,7 +19,7 @@ AFTER_SECONDS = 2.0
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show a spinner with ``what`` on stderr once `AFTER_SECONDS` have passed, if stderr is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     shown: list[Status] = []

@@ -17,6 +17,8 @@ MEASURED = "measured.json"
 
 SHOWN = 3
 """Examples of each sort that are printed; the others are named."""
+WIDE = 140
+"""Characters of one line of an example."""
 WHOLE, AROUND = 24, 8
 """Lines of a short example, and lines around a mark in a long one."""
 
@@ -95,9 +97,13 @@ def _excerpt(lines: list[str], mark: str) -> list[str]:
     for n in shown:
         if n != before + 1:
             out.append("          ...")
-        out.append(f"    {n + 1:4}  {lines[n]}")
+        out.append(f"    {n + 1:4}  {_shortened(lines[n])}")
         before = n
     return out if before == len(lines) - 1 else [*out, "          ..."]
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= WIDE else f"{line[:WIDE]} ...({len(line) - WIDE:,} characters left out)"
 
 
 def _witnesses(rule: Rule) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from auditor.source.machine import Frame, Machine
 from auditor.source.targets import in_place
 from auditor.source.texts import formatted
 from auditor.source.training_methods import TRAINING
-from auditor.source.values import EMPTY, HOLE, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
+from auditor.source.values import EMPTY, HOLE, LONGEST, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
 
@@ -199,6 +200,8 @@ def _copy(m: Machine, owner: Val) -> Val:
 
 
 def _string(owner: Val, name: str, args: Args) -> Val:
+    if math.prod(max(1, len(str(v.const))) for v in (owner, *args[-1:])) > 100 * LONGEST:  # a replacement multiplies
+        return NOTHING
     try:
         result: Any = getattr(owner.const, name)(*(a.const for a in args))
     except (TypeError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from auditor.source.machine import Machine
 from auditor.source.texts import percent_formatted
 from auditor.source.values import HOLE, UNKNOWN, Obj, Val, union
 
+_WIDE = re.compile(r"%[^%a-zA-Z]*(?:\d{5}|\*)")
+"""A format whose width or precision is huge, or is an argument."""
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -113,6 +116,8 @@ def _fold(op: ast.operator, a: Any, b: Any) -> Any:
     if isinstance(op, (ast.Pow, ast.LShift)) and not (isinstance(b, (int, float)) and abs(b) <= 64):
         return UNKNOWN
     if isinstance(op, ast.Mult) and (isinstance(a, (str, bytes, tuple)) or isinstance(b, (str, bytes, tuple))):
+        return UNKNOWN
+    if isinstance(op, ast.Mod) and isinstance(a, (str, bytes)) and _WIDE.search(a if isinstance(a, str) else repr(a)):
         return UNKNOWN
     try:
         result = _BINARY[type(op)](a, b)

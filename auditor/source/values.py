@@ -24,6 +24,8 @@ class _Unknown:
 
 UNKNOWN: Any = _Unknown()
 HOLE = "\x00"
+LONGEST = 100_000
+"""Items of a constant, characters of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class WeightCell:
 
 
 class Val:
-    """An abstract value; immutable."""
+    """An abstract value; immutable. A constant or text longer than `LONGEST` is not kept: doubled texts fill memory."""
 
     __slots__ = ("const", "deps", "labels", "objs", "text")
 
@@ -99,11 +101,11 @@ class Val:
         objs: tuple[Obj, ...] = (),
         text: str | None = None,
     ) -> None:
-        self.const = const
+        self.const = UNKNOWN if isinstance(const, (str, bytes, tuple)) and len(const) > LONGEST else const
         self.labels = labels
         self.deps = deps
         self.objs = objs
-        self.text = text
+        self.text = text if text is None or len(text) <= LONGEST else HOLE
 
     @property
     def known(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from auditor.intake import IntakeError, NoSubmission, NoSuchFolder, SeveralSubmissions, load_submission
+from auditor.intake.errors import NoSuchBase
 from auditor.intake.find import find_submission
 
 RECORDS = Path("records") / "track_10min_16mb"
@@ -81,8 +82,20 @@ def test_a_checkout_gives_the_folder_that_it_adds(checkout: Path) -> None:
     assert inside.outside == ("data/extra.py",)
 
 
-def test_an_unknown_base_falls_back_to_main(checkout: Path) -> None:
-    assert find_submission(checkout, base="origin/nowhere", name=None).name == "c"
+def test_the_default_base_falls_back_to_main(checkout: Path) -> None:
+    assert find_submission(checkout, base="origin/main", name=None).name == "c"
+
+
+def test_an_unknown_base_is_refused(checkout: Path) -> None:
+    with pytest.raises(NoSuchBase, match="knows no 'origin/nowhere'"):
+        find_submission(checkout, base="origin/nowhere", name=None)
+
+
+def test_a_wrong_name_for_the_folder_itself(checkout: Path) -> None:
+    folder = checkout / RECORDS / "c"
+    assert find_submission(folder, base="main", name=f"{RECORDS.name}/c").name == "c"
+    with pytest.raises(NoSubmission, match="no submission named 'other' in it; the folder is 'c' itself"):
+        find_submission(folder, base="main", name="other")
 
 
 def test_a_checkout_without_any_base(checkout: Path) -> None:
@@ -131,7 +144,8 @@ def test_git_runs_nothing_of_the_repository(checkout: Path, tmp_path: Path) -> N
         (checkout / ".git" / "hooks" / hook).chmod(0o755)
     mark.unlink(missing_ok=True)
     assert find_submission(checkout, base="main", name=None).name == "c"
-    assert find_submission(checkout, base="--output=/tmp/x", name=None).name == "c"
+    with pytest.raises(NoSuchBase):
+        find_submission(checkout, base="--output=/tmp/x", name=None)
     assert not mark.exists()
 
 

@@ -62,7 +62,8 @@ class Expressions:
         try:
             result = handler(node, scope)
         except Undecodable as error:
-            return Opaque(f"{error} (line {node.lineno})")
+            said = str(error)
+            return Opaque(said if said.endswith(")") and "(line " in said else f"{said} (line {node.lineno})")
         except _ERRORS as error:
             return Opaque(f"{type(error).__name__} at line {getattr(node, 'lineno', 0)}: {str(error)[:120]}")
         return result if size(result) <= 2 * MAX_BYTES else Opaque("a value that is too long")
