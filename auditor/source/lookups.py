@@ -140,8 +140,13 @@ def _key_deps(m: Machine, key: Val) -> Labels:
     return deps
 
 
-def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -> Val | None:
-    """A keyed look-up in a table that holds data, as an event; None when this is no such thing."""
+def lookup(
+    m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels, *, whole: bool = False
+) -> Val | None:
+    """A keyed look-up in a table that holds data, as an event; None when this is no such thing.
+
+    ``whole``: the keys themselves are searched, as a dictionary does.
+    """
     if not is_tokens(m, key_labels) or not m.of_kind(key_labels, "acc"):
         return None
     rows = {id(o): o.elem.objs for o in base.objs if o.kind == "dict" and o.elem is not None}
@@ -157,7 +162,7 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
     for obj in nested:
         labels = labels | m.deep_obj(obj, 2)
     tokens, hashed = key_tokens(m, key, key_labels)
-    if any(o.kind == "dict" for o in tables) and _composed(m, key, tokens):
+    if (whole or any(o.kind == "dict" for o in tables)) and _composed(m, key, tokens):
         hashed = tokens
     by_bytes = m.label("byte") in key_labels
     event = m.event("lookup", node, labels | key_labels, tokens=tokens, hashed=hashed, byte=by_bytes)
@@ -170,14 +175,19 @@ def lookup(m: Machine, node: ast.AST, base: Val, key: Val, key_labels: Labels) -
 
 
 def _composed(m: Machine, key: Val, tokens: Labels) -> bool:
-    """Whether a dictionary's key puts several tokens together: as a tuple, or as text or bytes of several accesses."""
+    """Whether a dictionary's key puts several tokens together: a tuple, a text or number made of several accesses."""
     if any(o.kind in ("tuple", "list") for o in key.objs):
         return True
-    return key.string is not None and len({m.labels[n].key[0] for n in tokens}) > 1
+    return len({m.labels[n].key[0] for n in tokens}) > 1
 
 
 def _is_table(m: Machine, obj: Obj) -> bool:
     return obj.data == "table" or (obj.kind in ("cell", "opaque", "dict") and _holds_data(m, obj.labels))
+
+
+def found_in(m: Machine, node: ast.AST, args: list[Val]) -> Val | None:
+    """``searchsorted(keys, key)``, ``bisect_left(keys, key)``: a look-up when the keys are a table."""
+    return lookup(m, node, args[0], args[1], m.deep(args[1]), whole=True) if len(args) >= 2 else None
 
 
 def _made_of_table(m: Machine, labels: Labels) -> bool:

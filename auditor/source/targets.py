@@ -193,12 +193,8 @@ def in_place(m: Machine, node: ast.AST, target: Val, val: Val, *, key: Val | Non
                 obj.data = "table"
                 for part in val.objs:
                     part.data = "table" if part.kind in ("list", "dict") else part.data
-            _keep(
-                m,
-                obj,
-                Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if kept else val,
-                key,
-            )
+            what = Val(val.const, m.without(val.labels, "look"), val.deps, val.objs, val.text) if kept else val
+            _keep(m, obj, what.with_labels(stat), key)
         elif obj.kind == "instance":
             setter = "__setitem__"
             m.taint(obj, added | upd) if setter not in obj.attrs else None
@@ -242,12 +238,13 @@ def _parameters(m: Machine, node: ast.AST, target: Val, added: Labels) -> None:
         own = m.without(added, "par", "acc")
         fresh = m.without(own, "upd") - cell.labels
         upd = EMPTY
-        if m.has_origin(fresh, Origin.VAL) or m.has_origin(fresh, Origin.TRAIN):
-            if m.of_kind(own, "nll"):
-                kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
-                upd = m.update(node, kind, added, cell.id)
-            elif m.of_kind(own, "stat"):
-                upd = calibration(m, own)
+        told = m.has_origin(fresh, Origin.VAL) or m.has_origin(fresh, Origin.TRAIN)
+        if told and m.of_kind(own, "nll"):
+            kind = StateKind.VECTOR if cell.vector else StateKind.WEIGHTS
+            upd = m.update(node, kind, added, cell.id)
+        elif m.of_kind(own, "stat"):
+            upd = calibration(m, own)
+            m.live_statistics.update(m.of_kind(own, "stat"))
         cell.labels = cell.labels | upd | frozenset(m.of_kind(own, "upd", "stat"))
         m.acted()
 

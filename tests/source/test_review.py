@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.source.facts import MixKind, Order, StateKind
+from auditor.source.facts import MixKind, Order, Origin, StateKind
 from rules._order import pairs
 from tests.source.test_machine import facts_of, orders
 
@@ -27,7 +27,8 @@ print('val_bpb', total)
 
 @pytest.mark.parametrize(("key", "keyed"), [
     ("(a, b, t)", True), ("f'{a}-{b}-{t}'", True), ("b''.join(v.to_bytes(2, 'little') for v in (a, b, t))", True),
-    ("hash((a, b, t))", True), ("f'{a}-{b}'", False), ("(a, b)", False),
+    ("hash((a, b, t))", True), ("(a * 64 + b) * 64 + t", True),
+    ("a * 64 + b", False), ("f'{a}-{b}'", False), ("(a, b)", False),
 ])
 def test_a_key_of_several_tokens_is_one_however_it_is_written(key: str, keyed: bool) -> None:
     facts = facts_of("import math\n" + COUNTS.format(key=key))
@@ -183,3 +184,70 @@ def test_the_least_of_several_passes_is_found_in_every_spelling(spelling: str) -
 print('val_bpb', total)
 '''
     assert any(mix.kind is MixKind.MIN_OVER_PASSES for mix in facts_of(body).mixes)
+
+
+BANK = '''
+import functools
+class Bank:
+    def __init__(self, model):
+        self.seen = {{}}
+        for name, mod in model.named_modules():
+            mod.register_forward_hook(functools.partial(self.see, name))
+    def see(self, name, mod, inp, out):
+        a = inp[0].reshape(-1, 8)
+        old = self.seen.get(name)
+        self.seen[name] = a.T @ a if old is None else old + a.T @ a
+bank = Bank(net)
+with torch.no_grad():
+    net({data}[:-1], {data}[1:])
+for name, mod in net.named_modules():
+    if name in bank.seen:
+        mod.weight.data.copy_(torch.linalg.solve(bank.seen[name], mod.weight))
+'''
+
+
+@pytest.mark.parametrize(("data", "origin"), [("val", Origin.VAL), ("load('data/fineweb_train_*.bin')", Origin.TRAIN)])
+def test_statistics_written_straight_into_the_weights_are_calibration(data: str, origin: Origin) -> None:
+    facts = facts_of(BANK.format(data=data) + FINAL)
+    assert {o for u in facts.updates if u.kind is StateKind.CALIBRATION for o in u.origins} == {origin}
+
+
+SEARCHED = '''
+import bisect, math
+ids = val.tolist()
+keys, ends = [], []
+total = 0.0
+for i in range(2, 999):
+    c = ids[i - 2] * 64 + ids[i - 1]
+    k = {key}
+    seen = bisect.bisect_right(ends, c) - bisect.bisect_left(ends, c)
+    hits = bisect.bisect_right(keys, k) - bisect.bisect_left(keys, k)
+    p = torch.exp(-net(val[i - 1:i], val[i:i + 1])).item()
+    p = 0.7 * p + 0.3 * hits / max(1, seen)
+    total -= math.log(p)
+    bisect.insort(keys, k); bisect.insort(ends, c)
+print('val_bpb', total)
+'''
+
+SPARSE = '''
+table = torch.sparse_coo_tensor(size=(4096, 2)).coalesce()
+total = 0.0
+for i in range(2, 999, 8):
+    x, y = val[i - 1:i + 7], val[i:i + 8]
+    c = (val[i - 2:i + 6] * 36313 + x * 27191) % 4096
+    k = {key}
+    counts = table.to_dense()
+    p = torch.softmax(net.head(net.emb(x)), -1).gather(1, y[:, None]).squeeze(1)
+    total -= (0.7 * p + 0.3 * counts[k, 0] / counts[c, 1].clamp_min(1)).log().sum().item()
+    table = table + torch.sparse_coo_tensor(torch.stack([k, k * 0]), torch.ones(8))
+    table = table + torch.sparse_coo_tensor(torch.stack([c, c * 0 + 1]), torch.ones(8))
+print('val_bpb', total)
+'''
+
+
+@pytest.mark.parametrize(("body", "key", "keyed"), [
+    (SEARCHED, "c * 64 + ids[i]", True), (SEARCHED, "ids[i - 1]", False),
+    (SPARSE, "(c * 31 + y) % 4096", True), (SPARSE, "(c * 31) % 4096", False),
+])
+def test_sorted_lists_and_sparse_tensors_are_tables(body: str, key: str, keyed: bool) -> None:
+    assert any(look.target_in_key for look in facts_of(body.format(key=key)).lookups) is keyed
