@@ -46,6 +46,8 @@ __all__ = [
     "numbered_source",
 ]
 
+MAX_CONFIG = 1 << 16
+"""Longest file of suppressions, in bytes."""
 NO_SCRIPT = "the folder has no script that could be read"
 NO_BEHAVIOUR = (
     "The behaviour witness did not run: this version does not have it yet. Nothing here was executed; "
@@ -274,7 +276,8 @@ def _suppressed(
     state.notes.extend(notes)
     if options.ignore_suppressions:
         if allows:
-            state.notes.append(f"{len(allows)} recorded suppressions were ignored, as asked.")
+            count = len(allows)
+            state.notes.append(f"{count} recorded suppression{'s' * (count > 1)} ignored, as asked.")
         return results
     for allow in allows:
         if allow.rule not in metas:
@@ -293,7 +296,11 @@ def _read_suppressions(submission: Submission, options: Options) -> tuple[list[s
     if options.config is None and (not inside or config.is_symlink()):
         return allows, notes
     try:
-        text = config.read_text(encoding="utf-8-sig")
+        with config.open("rb") as stream:
+            data = stream.read(MAX_CONFIG + 1)
+        if len(data) > MAX_CONFIG:
+            raise OSError(f"longer than {MAX_CONFIG:,} bytes")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         if options.config is not None:
             raise UsageError(f"{name} cannot be read: {error}") from error
@@ -323,7 +330,7 @@ def _fact_notes(facts: Any) -> list[str]:
         notes.append("The source witness's walk was cut short: part of the code was not followed.")
     notes.extend(str(sentence) for sentence in getattr(facts, "unresolved", ()))
     notes.extend(
-        f"Switched off: {d.function} ({d.site.file}:{d.site.line}): {d.condition}; {d.value}"
+        f"Switched off: in {d.function} at {d.site.file}:{d.site.line}, because {d.value}"
         for d in getattr(facts, "disabled", ())
     )
     return notes

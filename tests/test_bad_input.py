@@ -104,6 +104,12 @@ def launch(folder: Path) -> None:
     (folder / "train_seed42.log").write_text(log)
 
 
+def huge_config(folder: Path) -> None:
+    honest(folder)
+    with open(folder / "golf-audit.toml", "wb") as stream:
+        stream.truncate(8 << 30)
+
+
 def hostile_names(folder: Path) -> None:
     honest(folder)
     (folder / "\x1b[31mred\n## golf-audit.log").write_text("step:1/2 train_loss:1.0\n")
@@ -166,6 +172,7 @@ CASES: dict[str, Callable[[Path], None]] = {
     "unreadable script": unreadable,
     "log of endless digits": log(b"seed:%b\nworld_size:inf\nstep:%b/1 val_bpb:1e999\n" % (b"9" * 5000, b"9" * 5000)),
     "launch with endless digits": launch,
+    "a golf-audit.toml of gigabytes": huge_config,
     "a pipe for a log": pipe,
     "hostile file names": hostile_names,
     "a decompression bomb": bomb,

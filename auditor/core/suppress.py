@@ -50,7 +50,9 @@ def read_config(text: str, path: str) -> tuple[list[Allow], list[str]]:
     """
     try:
         entries = tomllib.loads(text).get("allow", [])
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path} nests too deeply to be read") from error
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise ConfigError(f"{path}: 'allow' must be an array of tables, written [[allow]]")

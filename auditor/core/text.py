@@ -39,14 +39,15 @@ def _visible(char: str) -> str:
 
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&^])")
-_LIST_START = re.compile(r"^(\s*)([-=]|\d+[.)])")
+_LIST_START = re.compile(r"^(\s*)([-=])")
+_NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
 _AUTOLINK = re.compile(r"(@|#|GH-|www(?=\.)|:(?=//))", re.IGNORECASE)
 
 
 def markdown(text: object, limit: int = LONG) -> str:
     """Foreign text as Markdown prose: no markup, no HTML, no links, no mentions of people or issues."""
     safe = _PUNCTUATION.sub(r"\\\1", plain(text, limit))
-    safe = _LIST_START.sub(r"\1\\\2", safe)
+    safe = _NUMBERED.sub(r"\1\\\2", _LIST_START.sub(r"\1\\\2", safe))
     safe = safe.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
     return _AUTOLINK.sub("\\1\u200b", safe)
 

@@ -31,7 +31,7 @@ def file_issues(submission: Submission, runs: tuple[Run, ...]) -> list[FormIssue
         found.append(FormIssue("format", message, at, blocks=blocks))
 
     if submission.readme is None:
-        add("there is no README.md", here)
+        add(_missing(submission, "README.md"), here)
     if submission.entry is None:
         add("there is no training script", here)
     else:
@@ -51,10 +51,16 @@ def file_issues(submission: Submission, runs: tuple[Run, ...]) -> list[FormIssue
     return found
 
 
+def _missing(submission: Submission, name: str) -> str:
+    """That there is no such file, or that there is one which was not read."""
+    unread = any(p.unread and p.file.rpartition("/")[2].lower() == name.lower() for p in submission.problems)
+    return f"{name} was not read" if unread else f"there is no {name}"
+
+
 def _metadata_issues(submission: Submission) -> list[FormIssue]:
     doc = submission.metadata
     if doc is None:
-        return [FormIssue("format", "there is no submission.json", Place(file=submission.name))]
+        return [FormIssue("format", _missing(submission, "submission.json"), Place(file=submission.name))]
     found = [
         FormIssue("format", f"submission.json: {reason}", Place(file=doc.path, line=line), blocks=doc.data is None)
         for line, reason in doc.problems[:5]

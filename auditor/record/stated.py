@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from auditor.core.submission import Submission
@@ -91,10 +92,11 @@ def read_claims(submission: Submission) -> Claims:
     readme = submission.readme or ""
     at_readme = submission.readme_path or "README.md"
     seeds, scores, seeds_at = _seeds(data)
-    readme_score = _from_readme(_README_SCORE, readme, at_readme)
+    score = pick(data, SCORE_KEYS) or _mean_score(data)
+    readme_score = _readme_score(readme, at_readme, score)
     return Claims(
         figures=frozenset(_figures(data)),
-        score=pick(data, SCORE_KEYS) or _mean_score(data) or readme_score,
+        score=score or readme_score,
         loss=pick(data, ("val_loss", "mean_val_loss", "val_loss_mean")),
         std=pick(data, ("val_bpb_std", "std_val_bpb", "bpb_std", "std", "std_bpb", "val_bpb_std_dev")),
         total=_largest(pick(data, TOTAL_KEYS), _seed_totals(data)) or _from_readme(_README_TOTAL, readme, at_readme),
@@ -249,10 +251,23 @@ def _text(data: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, Place] | No
     return None
 
 
+def _readme_score(readme: str, path: str, stated: Stated | None) -> Stated | None:
+    """The README's score: of several the one that agrees with submission.json, else the first.
+
+    ``0.0001 BPB`` is a difference: before the unit only what a score can be is taken.
+    """
+    matches = [m for m in islice(_README_SCORE.finditer(readme), 200) if m.group(1) or float(m.group(2)) >= 0.3]
+    agreeing = (m for m in matches if stated and abs(float(m.group(1) or m.group(2)) - stated.value) <= 0.02)
+    match = next(agreeing, matches[0] if matches else None)
+    return None if match is None else _stated_there(match, readme, path)
+
+
 def _from_readme(pattern: re.Pattern[str], readme: str, path: str) -> Stated | None:
     match = pattern.search(readme)
-    if match is None:
-        return None
+    return None if match is None else _stated_there(match, readme, path)
+
+
+def _stated_there(match: re.Match[str], readme: str, path: str) -> Stated:
     text = next(g for g in match.groups() if g).replace(",", "")
     line = readme.count("\n", 0, match.start()) + 1
     return Stated(float(text), len(text.partition(".")[2]), Place(file=path, line=line), "README")

@@ -80,6 +80,24 @@ def ready_line(report: AuditReport) -> str:
     return f"Could stand as a record row: {word}."
 
 
+def form_reasons(report: AuditReport, results: Iterable[RuleResult]) -> list[str]:
+    """Why it is (not) ready, without what the form findings that are listed beside it say already."""
+    said = {f"{result.rule}: {finding.message}" for result in results for finding in result.findings}
+    return [reason for reason in report.record_ready.reasons if reason not in said]
+
+
+def figure(value: float | int | str | None) -> str:
+    """A claim's value for a reader: thousands separated, eight digits; ``-`` when there is none."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+DECODED_LINES = "Lines are those of the decoded text, which golf-audit PR_DIR --show-source prints."
+
+
 def _meta(report: AuditReport, result: RuleResult) -> RuleMeta:
     return report.rules[result.rule]
 

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 
 from auditor.core.text import code, markdown
 from auditor.core.types import AuditReport, Finding, RuleMeta, RuleResult
-from auditor.report.grouping import HEADLINES, Groups, gaps_by_reason, group, names, ready_line
+from auditor.report.grouping import (
+    DECODED_LINES,
+    HEADLINES,
+    Groups,
+    figure,
+    form_reasons,
+    gaps_by_reason,
+    group,
+    names,
+    ready_line,
+)
 
 SHOWN = 8
 """Findings of one rule in one block; the rest is counted."""
@@ -26,7 +36,7 @@ def render(report: AuditReport) -> str:
     lines += _recognised(groups.recognised)
     lines += _suppressed(groups.suppressed)
     lines += _form(report, groups.form)
-    lines += _details("What was not covered", _gaps(report, groups))
+    lines += _details("What was not covered, and notes", _gaps(report, groups))
     lines += _details("What was checked", _checked(report, groups))
     lines += _details("Claims and launch settings", _claims(report))
     return _cut("\n".join(lines).rstrip() + "\n")
@@ -48,6 +58,8 @@ def _head(report: AuditReport, groups: Groups) -> Iterable[str]:
     packed = f", packed, {info.packed.bytes_decoded:,} bytes decoded" if info.packed else ""
     sha = f", sha256 {code(info.script_sha256[:16])}" if info.script_sha256 else ""
     yield f"{code(info.path)}: {script}{packed}{sha}. golf-audit {report.tool_version}, edition {report.edition}."
+    if info.packed:
+        yield DECODED_LINES
     yield ""
 
 
@@ -118,7 +130,7 @@ def _form(report: AuditReport, results: tuple[RuleResult, ...]) -> Iterable[str]
     yield ""
     yield ready_line(report)
     yield ""
-    yield from (f"- {markdown(reason)}" for reason in report.record_ready.reasons)
+    yield from (f"- {markdown(reason)}" for reason in form_reasons(report, results))
     for result in results:
         for finding in result.findings[:SHOWN]:
             yield f"- {code(result.rule)} {code(finding.at, 160)}: {markdown(finding.message)}"
@@ -142,8 +154,12 @@ def _checked(report: AuditReport, groups: Groups) -> Iterable[str]:
 
 def _claims(report: AuditReport) -> Iterable[str]:
     for claim in report.claims[:40]:
-        measured = "not measured" if claim.measured is None else f"measured {code(claim.measured, 60)}"
-        yield f"- {markdown(claim.kind)}: stated {code(claim.stated, 60)} ({code(claim.where, 120)}), {measured}"
+        stated = "not stated"
+        if claim.stated is not None:
+            stated = f"stated {code(figure(claim.stated), 60)} ({code(claim.where, 120)})"
+        how = f" ({markdown(claim.how, 120)})" if claim.how else ""
+        measured = "not measured" if claim.measured is None else f"measured {code(figure(claim.measured), 60)}{how}"
+        yield f"- {markdown(claim.kind)}: {stated}, {measured}"
     for name, value, origin in report.settings[:60]:
         yield f"- {code(f'{name}={value}', 120)} ({markdown(origin, 120)})"
     if len(report.settings) > 60:

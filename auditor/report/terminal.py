@@ -12,7 +12,17 @@ from rich.text import Text
 
 from auditor.core.text import plain
 from auditor.core.types import AuditReport, Finding, PathStep, RuleResult, Verdict
-from auditor.report.grouping import HEADLINES, Groups, gaps_by_reason, group, names, ready_line
+from auditor.report.grouping import (
+    DECODED_LINES,
+    HEADLINES,
+    Groups,
+    figure,
+    form_reasons,
+    gaps_by_reason,
+    group,
+    names,
+    ready_line,
+)
 
 SHOWN = 5
 """Findings of one rule that are shown; the rest is counted, JSON has them all."""
@@ -68,6 +78,8 @@ def _head(console: Console, report: AuditReport, groups: Groups) -> None:
         script += f", packed ({layers}): {info.packed.bytes_shipped:,} bytes, decoded {info.packed.bytes_decoded:,}"
     sha = f", sha256 {info.script_sha256[:16]}" if info.script_sha256 else ""
     _say(console, f"{script}{sha}; golf-audit {report.tool_version}, edition {report.edition}", style="dim")
+    if info.packed:
+        _say(console, DECODED_LINES, style="dim")
 
 
 def _findings(console: Console, report: AuditReport, results: tuple[RuleResult, ...]) -> None:
@@ -133,7 +145,7 @@ def _suppressed(console: Console, results: tuple[RuleResult, ...]) -> None:
 
 
 def _not_covered(console: Console, report: AuditReport, groups: Groups, verbose: bool) -> None:
-    _title(console, "Not covered")
+    _title(console, "Not covered, and notes")
     for what, reason in gaps_by_reason(groups.gaps):
         _say(console, f"{what}: {plain(reason)}", indent=2)
     shown = (
@@ -164,17 +176,9 @@ def _claims(console: Console, report: AuditReport) -> None:
         table.add_column(column, overflow="fold")
     for claim in report.claims[:30]:
         where = claim.where if claim.stated is not None else claim.how or "-"
-        cells = (claim.kind, _value(claim.stated), _value(claim.measured), where)
+        cells = (claim.kind, figure(claim.stated), figure(claim.measured), where)
         table.add_row(*(Text(plain(cell, 80)) for cell in cells))
     console.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _value(value: float | int | str | None) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.8g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _settings(console: Console, report: AuditReport, verbose: bool) -> None:
@@ -191,7 +195,7 @@ def _settings(console: Console, report: AuditReport, verbose: bool) -> None:
 def _form(console: Console, report: AuditReport, results: tuple[RuleResult, ...]) -> None:
     _title(console, "Form (decides whether it can stand as a record row, never the verdict)")
     _say(console, ready_line(report), indent=2)
-    for reason in report.record_ready.reasons:
+    for reason in form_reasons(report, results):
         _say(console, f"- {plain(reason)}", indent=2)
     for result in results:
         for finding in result.findings[:SHOWN]:

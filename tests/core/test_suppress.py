@@ -21,6 +21,12 @@ def test_a_config_entry_silences_and_keeps_the_finding() -> None:
     assert len(result.findings) == 1 and result.outcome is Outcome.FOUND
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 30_000, "a = " + "9" * 9_000, "[[allow", "\0"])
+def test_hostile_toml_is_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"golf-audit\.toml"):
+        read_config(text, "golf-audit.toml")
+
+
 @pytest.mark.parametrize("reason", ["", 'reason = ""\n', 'reason = "  "\n', "reason = 3\n"])
 def test_without_a_reason_the_finding_stands_and_a_note_says_so(reason: str) -> None:
     allows, notes = read_config(f'[[allow]]\nrule = "artifact-cap"\n{reason}', "golf-audit.toml")

@@ -64,6 +64,11 @@ def test_markdown_prose_has_no_live_markup(text: str) -> None:
     assert not re.match(r"\s*(-|\d+\.)", safe)
 
 
+def test_a_figure_at_the_start_is_no_list() -> None:
+    assert markdown("1.1330 does not beat 1.1194") == "1.1330 does not beat 1.1194"
+    assert markdown("12. a list") == "12\\. a list"
+
+
 def test_markdown_mentions_issues_and_links_do_not_resolve() -> None:
     assert "@someone" not in markdown("thanks @someone") and "@\u200bsomeone" in markdown("thanks @someone")
     assert "#123" not in markdown("fixes #123")

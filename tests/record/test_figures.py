@@ -91,11 +91,27 @@ def test_rows_of_the_same_day_are_no_frontier() -> None:
 @pytest.mark.parametrize(
     ("value", "number"),
     [(1.5, 1.5), ("15,999,370 bytes", 15_999_370.0), ("pending", None), (None, None), (True, None), (math.nan, None),
-     ([1], None), ("15.9 MB", 15_900_000.0)],
+     ([1], None), ("15.9 MB", 15_900_000.0), (math.inf, None), (10**400, None), ("9" * 400, None), (1e308, None)],
 )
 def test_dirty_numbers(value: object, number: float | None) -> None:
     found = as_number(value)
     assert (found[0] if found else None) == number
+
+
+@pytest.mark.parametrize(
+    ("readme", "score"),
+    [("quantisation gap ~0.0001 BPB\n", None), ("gap 0.0001 BPB\nval_bpb: 1.1556\n", 1.1556),
+     ("val_bpb before: 1.2172\nval_bpb after: 1.1556\n", 1.1556), ("val_bpb 1.3001, later 1.3002 bpb", 1.3001)],
+)
+def test_the_readme_states_a_score_not_a_difference(readme: str, score: float | None) -> None:
+    files = {**folder(submission=metadata(val_bpb=1.1556)), "README.md": readme}
+    found = read_claims(make_submission(files)).readme_score
+    assert (found.value if found else None) == score
+
+
+def test_figures_that_no_run_has_do_not_crash() -> None:
+    odd = {"val_bpb": math.nan, "bytes_total": math.inf, "seeds": [1e400, -1], "notes": [math.nan, 1e308]}
+    analyse(make_submission(dict(folder(submission=json.dumps(odd)))))
 
 
 def test_seed_names() -> None:

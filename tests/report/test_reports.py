@@ -6,12 +6,13 @@ import itertools
 import json
 import re
 import unicodedata
+from dataclasses import replace
 
 import jsonschema
 import pytest
 from markdown_it import MarkdownIt
 
-from auditor.core.types import Outcome, RuleResult, Verdict, Witness
+from auditor.core.types import Claim, Outcome, Place, RecordReady, RuleResult, Verdict, Witness
 from auditor.report import json as machine
 from auditor.report import markdown, terminal
 from auditor.report.grouping import gaps_by_reason
@@ -51,6 +52,29 @@ def test_form_stands_in_a_block_of_its_own_after_the_findings(name: str) -> None
     text = READABLE[name](report())
     assert text.index("Title of slot-causal") < text.index("ttt-score-first") < text.index("missing-readme")
     assert "missing-readme" not in text[: text.index("Form (")]
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_what_form_finds_is_said_once(name: str) -> None:
+    once = replace(report(), record_ready=RecordReady(False, ("missing-readme: no README text", "seeds: 1 of 3")))
+    text = flat(READABLE[name](once)).replace("\\", "")
+    assert text.count("no README text") == 1 and "seeds: 1 of 3" in text
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_claims_say_what_is_not_stated_and_how_it_was_measured(name: str) -> None:
+    claims = (Claim("bytes_model", None, Place(field="bytes_model"), 15_410_655, "last logged"),)
+    text = flat(READABLE[name](replace(report(), claims=claims))).replace("\\", "")
+    assert "15,410,655" in text and "last logged" in text
+    assert "None" not in text[text.index("bytes_model") :][:120]
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_a_packed_script_says_which_lines_are_meant(name: str) -> None:
+    packed = report()
+    assert "--show-source" in READABLE[name](packed)
+    plain = replace(packed, submission=replace(packed.submission, packed=None))
+    assert "--show-source" not in READABLE[name](plain)
 
 
 @pytest.mark.parametrize("name", READABLE)
