@@ -239,11 +239,19 @@ def _extreme(m: Machine, node: ast.AST, name: str, among: Val, key: Val | None, 
     return mixes.tuned(m, node, by, val) if mixes.nlls(m, by) and not mixes.nlls(m, val.labels) else val
 
 
+def _scope(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``globals()``: names to be looked up by their text."""
+    obj = m.new("scope")
+    obj.data = frame.globals
+    return Val(objs=(obj,))
+
+
 def _unknown(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     return Val(UNKNOWN)
 
 
 _BUILTINS: dict[str, Handler] = {
+    "globals": _scope,
     "range": _range,
     "enumerate": _enumerate,
     "zip": _zip,

@@ -24,7 +24,7 @@ _MODULE_BASES = (
 
 
 def define_function(m: Machine, frame: Frame, node: Any) -> Val:
-    """Bind a function (or make a lambda's value); decorators that only mark are looked through."""
+    """Bind a function (or make a lambda's value); the user's decorators are called, a library's only mark it."""
     obj = m.new("function", getattr(node, "name", "<lambda>"))
     scopes = () if frame.env is frame.globals else (frame.env, *frame.closure)
     marks = [ast.unparse(d) for d in getattr(node, "decorator_list", [])]
@@ -38,10 +38,27 @@ def define_function(m: Machine, frame: Frame, node: Any) -> Val:
     obj.attrs["%defaults"] = Val((), objs=())
     obj.items = {"pos": defaults, "kw": kw_defaults}  # type: ignore[dict-item]
     val = Val(objs=(obj,))
+    for decorator in reversed(getattr(node, "decorator_list", [])):
+        val = _decorated(m, frame, decorator, val)
     if hasattr(node, "name"):
         scope = frame.cls.attrs if frame.cls is not None and frame.function.endswith(frame.cls.name) else frame.env
         scope[node.name] = val
     return val
+
+
+def _decorated(m: Machine, frame: Frame, decorator: ast.expr, val: Val) -> Val:
+    """What a decorator makes of a function, when it is the user's own; else the function."""
+    from auditor.source.calls import call_value
+    from auditor.source.expressions import evaluate
+
+    maker = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if not all(o.kind in ("function", "method") for o in evaluate(m, frame, maker).objs):
+        return val
+    outer = evaluate(m, frame, decorator)
+    if not outer.objs:
+        return val
+    made = call_value(m, frame, decorator, outer, [val], {})
+    return made if any(o.kind in ("function", "method", "partial") for o in made.objs) else val
 
 
 def _qualname(frame: Frame, name: str) -> str:

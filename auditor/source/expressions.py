@@ -17,6 +17,8 @@ from auditor.source.narrowing import narrowed
 from auditor.source.operators import binary, compare, union_deep
 from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
 
+_ACTIONS = frozenset({"step", "backward", "zero_grad", "load_state_dict", "append", "add_", "sub_", "copy_"})
+"""Methods that do something and may be taken first and called later (``step = optimizer.step``)."""
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _BUILTIN_NAMES = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
 
@@ -56,7 +58,13 @@ def lookup_name(m: Machine, frame: Frame, name: str) -> Val | None:
 
 
 def _attribute(m: Machine, frame: Frame, node: ast.Attribute) -> Val:
-    return attribute(m, frame, node, evaluate(m, frame, node.value), node.attr)
+    owner = evaluate(m, frame, node.value)
+    val = attribute(m, frame, node, owner, node.attr)
+    if node.attr in _ACTIONS and not val.known and not val.objs and (owner.objs or owner.labels):
+        bound = m.new("bound", node.attr)
+        bound.data = (owner, node.attr)
+        return Val(UNKNOWN, val.labels, val.deps, (bound,))
+    return val
 
 
 def subscript_base(m: Machine, frame: Frame, node: ast.AST) -> Val:

@@ -114,6 +114,9 @@ def call_library(m: Machine, frame: Frame, node: ast.AST, name: str, args: Args,
         return derivatives.transformed(m, frame, node, name, args, kwargs)
     if _RANDOM.match(name):
         return _random(m, args)
+    if name.startswith("torch._foreach_") and name.endswith("_") and args:
+        in_place(m, node, args[0], generic(m, args[1:], kwargs), key=None)
+        return args[0]
     if name.startswith("torch.optim.") or last in ("AdamW8bit", "Adam8bit", "Muon", "Lion"):
         return _torch_optim(m, name, args, kwargs)
     if name.startswith(("torch.", "numpy.", "math.", "cupy.", "scipy.", "jax.")):
@@ -332,6 +335,13 @@ def _sparse(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs)
     return Val(objs=(obj,))
 
 
+def _to_parameters(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``vector_to_parameters(vector, parameters)``."""
+    if len(args) >= 2:
+        in_place(m, node, args[1], args[0], key=None)
+    return NONE
+
+
 def _bisect(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     return lookups.found_in(m, node, args) or generic(m, args, kwargs)
 
@@ -360,6 +370,8 @@ _EXACT: dict[str, Handler] = {
     **dict.fromkeys(("bisect.bisect", "bisect.bisect_left", "bisect.bisect_right"), _bisect),
     **dict.fromkeys(("torch.searchsorted", "numpy.searchsorted"), _bisect),
     "torch.sparse_coo_tensor": _sparse,
+    "torch.nn.utils.vector_to_parameters": _to_parameters,
+    "torch.nn.utils.convert_parameters.vector_to_parameters": _to_parameters,
     "functools.reduce": derivatives.reduced,
     "torch.func.functional_call": derivatives.functional_call,
     "torch.nn.utils.stateless.functional_call": derivatives.functional_call,

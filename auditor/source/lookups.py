@@ -73,6 +73,9 @@ def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
         from auditor.source.environment import getenv
 
         return getenv(m, node, key, None)
+    if any(o.kind == "scope" for o in base.objs):
+        found = base.objs[0].data.get(key.const) if isinstance(key.const, str) else None
+        return NOTHING if found is None else found
     if isinstance(base.const, (tuple, str)) and isinstance(key.const, int):
         try:
             return Val(base.const[key.const], base.labels, base.deps | key.deps)

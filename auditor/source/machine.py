@@ -41,6 +41,8 @@ class Machine:
         self.hooks: list[Val] = []
         self.patches: list[tuple[Val, bool]] = []
         """Functions put in the place of layers' ``forward``, and whether they take the layer as first argument."""
+        self.grad_hooks: list[Val] = []
+        """Functions that run whenever gradients are there."""
         self.in_hook = False
         self.bodies: dict[int, Callable[[Val], None]] = {}
         """Bodies of ``with`` statements that wait for their context manager, by the expression that makes it."""

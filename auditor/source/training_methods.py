@@ -26,7 +26,14 @@ def _backward(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, k
     labels = m.deep(owner)
     for cell in m.par_cells(labels):
         cell.grads = cell.grads | labels
+        for hook in m.grad_hooks:
+            call_value(m, frame, node, hook, [Val(UNKNOWN, frozenset({m.par(cell)}))], {})
     m.acted()
+    return NONE
+
+
+def _register_grad_hook(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    m.grad_hooks.extend(a for a in args[:1] if all(a is not known for known in m.grad_hooks))
     return NONE
 
 
@@ -148,5 +155,6 @@ TRAINING: dict[str, Method] = {
     "register_buffer": _register_buffer,
     "register_forward_hook": _register_hook,
     "register_forward_pre_hook": _register_hook,
+    "register_post_accumulate_grad_hook": _register_grad_hook,
     "remove": _remove,
 }

@@ -251,3 +251,29 @@ print('val_bpb', total)
 ])
 def test_sorted_lists_and_sparse_tensors_are_tables(body: str, key: str, keyed: bool) -> None:
     assert any(look.target_in_key for look in facts_of(body.format(key=key)).lookups) is keyed
+
+
+LEARN = "opt.zero_grad(); net(x, y).backward(); opt.step()"
+SPELLINGS = {
+    "registry": ("STAGES = []\ndef stage(f):\n    STAGES.append(f)\n    return f\n"
+                 f"@stage\ndef learn(x, y):\n    {LEARN}\n", "[f(x, y) for f in STAGES]"),
+    "decorator": (f"def first(f):\n    def inner(x, y):\n        {LEARN}\n        return f(x, y)\n    return inner\n"
+                  "@first\ndef nothing(x, y):\n    return None\n", "nothing(x, y)"),
+    "bound": ("step = opt.step\n", "opt.zero_grad(); loss = net(x, y); [f() for f in (loss.backward, step)]"),
+    "foreach": ("ps = list(net.parameters())\n",
+                "g = torch.autograd.grad(net(x, y), ps); torch._foreach_add_(ps, list(g), alpha=-0.1)"),
+    "vector": ("from torch.nn.utils import vector_to_parameters as put\nps = list(net.parameters())\n",
+               "g = torch.autograd.grad(net(x, y), ps); put(torch.cat(ps) - 0.1 * torch.cat(g), ps)"),
+    "globals": (f"def learn(x, y):\n    {LEARN}\n", "globals()['learn'](x, y)"),
+    "gradient hook": ("for p in net.parameters():\n    p.register_post_accumulate_grad_hook(lambda p: opt.step())\n",
+                      "net(x, y).backward()"),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_an_update_is_one_however_it_is_reached(name: str) -> None:
+    before, learn = SPELLINGS[name]
+    score = "with torch.no_grad():\n        total += net(x, y).item()"
+    for lines, expected in (([score, learn], Order.SCORE_FIRST), ([learn, score], Order.TRAIN_FIRST)):
+        body = before + CHUNKS + "".join(f"    {line}\n" for line in lines) + "print('val_bpb', total)"
+        assert orders(facts_of(body)) == {expected}, lines
