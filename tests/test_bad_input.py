@@ -151,6 +151,7 @@ CASES: dict[str, Callable[[Path], None]] = {
     "huge texts": script(
         b"x = '%.2000000000f' % 1.0\ny = '%*d' % (2000000000, 1)\nz = 'abcdefgh'\n" + b"z = z + z\n" * 40
     ),
+    "huge paths": script(b"from pathlib import Path\nz = 'abcdefgh'\n" + b"z = Path(z) / z\n" * 40),
     "json with a BOM": metadata(b"\xef\xbb\xbf" + b'{"val_bpb": 1.2}'),
     "json cut short": metadata(b'{"val_bpb": 1.2, '),
     "json that is a list": metadata(b"[1, 2]"),
@@ -212,11 +213,12 @@ def test_a_file_that_was_not_read_is_never_a_pass(name: str, tmp_path: Path, gol
     assert document["complete"] is False
 
 
-def test_memory_is_bounded(tmp_path: Path) -> None:
-    """A run with 1 GiB of address space for its data ends as one without."""
+@pytest.mark.parametrize("name", ["huge texts", "huge paths"])
+def test_memory_is_bounded(name: str, tmp_path: Path) -> None:
+    """A run with 1.5 GiB of address space ends as one without."""
     folder = tmp_path / "records/track_10min_16mb/2026-04-01_Bad"
     folder.mkdir(parents=True)
-    CASES["huge texts"](folder)
+    CASES[name](folder)
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({3 << 29}, {3 << 29}))\n"
     code = limited + "import sys; from auditor.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, str(folder), "--format", "json"]

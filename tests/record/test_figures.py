@@ -104,7 +104,7 @@ def test_dirty_numbers(value: object, number: float | None) -> None:
      ("val_bpb before: 1.2172\nval_bpb after: 1.1556\n", 1.1556), ("val_bpb 1.3001, later 1.3002 bpb", 1.3001)],
 )
 def test_the_readme_states_a_score_not_a_difference(readme: str, score: float | None) -> None:
-    files = {**folder(submission=metadata(val_bpb=1.1556)), "README.md": readme}
+    files: dict[str, str | bytes] = {**folder(submission=metadata(val_bpb=1.1556)), "README.md": readme}
     found = read_claims(make_submission(files)).readme_score
     assert (found.value if found else None) == score
 

@@ -7,6 +7,10 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.intake.unpack.bounded import Undecodable
+
+LONGEST_PATH = 4096
+"""Characters of a path, as Linux has it."""
 REPOSITORY = "/repository"
 ROOT = f"{REPOSITORY}/records/track/submission"
 """Where the folder lies in the machine's own file system; nothing of the real one is visible there."""
@@ -44,9 +48,13 @@ class Func:
 
 @dataclass(frozen=True)
 class VPath:
-    """A ``pathlib.Path`` of the machine's file system."""
+    """A ``pathlib.Path`` of the machine's file system; raises `Undecodable` when no file could have that name."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        if len(self.text) > LONGEST_PATH:
+            raise Undecodable("a path that is too long")
 
 
 @dataclass
