@@ -107,8 +107,8 @@ def stands(facts: SourceFacts, update: Update, score: Score) -> Order:
         look for look in facts.lookups
         if look.id in score.lookups and (update.id in look.updates or not look.updates)
     ]
-    if not reads:
-        return Order.UNRELATED
+    if not reads:  # a whole table, counted over the whole text in one call, is used without being looked up
+        return told if told is Order.EARLIER_PASS and not update.loops else Order.UNRELATED
     found = [_read_order(facts, update, look) for look in reads]
     worst = (Order.EARLIER_PASS, Order.REPEATED, Order.TRAIN_FIRST, Order.SCORE_FIRST)
     return next(candidate for candidate in worst if candidate in found)

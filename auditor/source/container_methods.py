@@ -10,6 +10,7 @@ from auditor.source.calibration import in_model, statistics
 from auditor.source.calls import Args, Kwargs
 from auditor.source.iteration import dict_values, generic, is_tokens, peek
 from auditor.source.machine import Frame, Machine
+from auditor.source.operators import binary
 from auditor.source.targets import in_place
 from auditor.source.values import (
     EMPTY,
@@ -45,6 +46,13 @@ def _append(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwa
                 m.add_element(obj, val)
                 m.taint(obj, EMPTY, val.deps)
     return NONE
+
+
+def _add(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
+    """``seen.add(item)``, or a tensor's sum."""
+    if args and not any(o.kind in ("list", "set", "dict", "opaque", "tuple") for o in owner.objs):
+        return binary(m, node, ast.Add(), owner, args[0])
+    return _append(m, frame, node, owner, args, kwargs)
 
 
 def _extend(m: Machine, frame: Frame, node: ast.AST, owner: Val, args: Args, kwargs: Kwargs) -> Val:
@@ -134,7 +142,7 @@ CONTAINERS: dict[str, Method] = {
     "__setitem__": _set_item,
     "get_nowait": _get,
     "append": _append,
-    "add": _append,
+    "add": _add,
     "insert": _append,
     "appendleft": _append,
     "extend": _extend,

@@ -11,11 +11,11 @@ from auditor.source import lookups, mixes
 from auditor.source.attributes import attribute
 from auditor.source.calls import call
 from auditor.source.definitions import define_function, library_name
-from auditor.source.iteration import NAMES, access, element, is_tokens, make_tuple, peek, strings_of, turn_count
+from auditor.source.iteration import NAMES, access, choices_of, element, is_tokens, make_tuple, peek, turn_count
 from auditor.source.machine import MAX_STEPS, BudgetSpentError, Frame, Machine
 from auditor.source.narrowing import narrowed
 from auditor.source.operators import binary, compare, union_deep
-from auditor.source.values import HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
+from auditor.source.values import EMPTY, HOLE, NONE, NOTHING, UNKNOWN, Obj, Val, join, union
 
 _ACTIONS = frozenset({"step", "backward", "zero_grad", "load_state_dict", "append", "add_", "sub_", "copy_"})
 """Methods that do something and may be taken first and called later (``step = optimizer.step``)."""
@@ -275,9 +275,10 @@ def _comprehension(m: Machine, frame: Frame, node: Any) -> Val:
             state = open_loop(m, gen.target, turn_count(iterable))
             state.turn, state.number = 1, -1
             opened += 1
-            texts = strings_of(iterable)
-            if texts and len(node.generators) == 1 and len(texts) <= NAMES:
-                return _of_each(m, frame, node, obj, [Val(t, deps=frozenset({state.id})) for t in texts])
+            choices = choices_of(iterable)
+            if choices and len(node.generators) == 1 and len(choices) <= NAMES:
+                mark = frozenset({state.id})
+                return _of_each(m, frame, node, obj, [Val(c.const, EMPTY, mark, (), c.text) for c in choices])
             assign(m, frame, gen.target, element(m, gen.target, iterable, state))
             for test in gen.ifs:
                 evaluate(m, frame, test)

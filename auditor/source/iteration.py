@@ -42,9 +42,10 @@ def element(m: Machine, node: ast.AST, iterable: Val, state: LoopState) -> Val:
         if obj.kind == "zip":
             return make_tuple(m, [element(m, node, v, state) for v in (obj.items or {}).values()])
     inner = peek(m, iterable)
-    texts = strings_of(iterable)
-    if texts and state.number >= 0:
-        return Val(texts[min(state.number, len(texts) - 1)], EMPTY, iterable.deps | mark)
+    choices = choices_of(iterable)
+    if choices and state.number >= 0:
+        one = choices[min(state.number, len(choices) - 1)]
+        return Val(one.const, EMPTY, iterable.deps | mark, (), one.text)
     if _holds_singles(iterable):
         return Val(
             inner.const if turn_count(iterable) == 1 else UNKNOWN,
@@ -70,16 +71,18 @@ NAMES = 6
 """Texts of one loop that are told apart."""
 
 
-def strings_of(iterable: Val) -> list[str]:
-    """The texts that a loop goes through, when they are written out; empty for every other iterable."""
+def choices_of(iterable: Val) -> list[Val]:
+    """What a loop goes through, when that is a few texts, or lists of files put together; empty for all others."""
     if isinstance(iterable.const, tuple) and not iterable.objs:
-        parts: list[object] = list(iterable.const)
+        parts = [Val(const) for const in iterable.const]
     elif _holds_singles(iterable):
-        parts = [UNKNOWN if v.labels else v.const for v in (iterable.objs[0].items or {}).values()]
+        parts = [NOTHING if v.labels else v for v in (iterable.objs[0].items or {}).values()]
+    elif len(iterable.objs) > 1 and all(o.kind == "list" and not o.items for o in iterable.objs):
+        parts = [Val(text=o.elem.string) if o.elem is not None else NOTHING for o in iterable.objs]
+        return parts if all(v.text is not None for v in parts) and len({v.text for v in parts}) > 1 else []
     else:
         return []
-    texts = [part for part in parts if isinstance(part, str)]
-    return texts if len(texts) == len(parts) else []
+    return [Val(v.const) for v in parts] if all(isinstance(v.const, str) for v in parts) else []
 
 
 def _holds_singles(iterable: Val) -> bool:

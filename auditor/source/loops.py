@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.source import disabled, targets
 from auditor.source.expressions import evaluate
-from auditor.source.iteration import NAMES, element, strings_of, turn_count
+from auditor.source.iteration import NAMES, choices_of, element, turn_count
 from auditor.source.machine import Frame, LoopState, Machine
 from auditor.source.values import NOTHING, Val, join
 
@@ -46,7 +46,7 @@ def walk_for(m: Machine, frame: Frame, node: Any, turn: Turn) -> str:
         targets.assign(m, frame, node.target, element(m, node, iterable, state))
         return True
 
-    return _turns(m, frame, node, turns, start, turn, names=len(strings_of(iterable)))
+    return _turns(m, frame, node, turns, start, turn, names=len(choices_of(iterable)))
 
 
 def walk_while(m: Machine, frame: Frame, node: ast.While, turn: Turn) -> str:

@@ -63,7 +63,8 @@ def binary(m: Machine, node: ast.AST, op: ast.operator, left: Val, right: Val) -
         if folded is not UNKNOWN:
             return Val(folded, labels, deps)
     a, b = _written(left), _written(right)
-    if isinstance(op, ast.Add) and (a is not None or b is not None):
+    lists = [any(o.kind == "list" for o in v.objs) for v in (left, right)]
+    if isinstance(op, ast.Add) and (a is not None or b is not None) and not all(lists):
         objs = tuple(o for o in left.objs if o.kind in ("list", "tuple"))
         return Val(UNKNOWN, labels, deps, objs, (a if a is not None else HOLE) + (b if b is not None else HOLE))
     if isinstance(op, ast.Div) and (a is not None or b is not None or any(o.kind == "path" for o in left.objs)):

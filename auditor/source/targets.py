@@ -156,6 +156,8 @@ def _store(m: Machine, frame: Frame, target: ast.Subscript, val: Val, *, augment
     if not base.objs and not is_parameter(m, base.labels):
         hangs = m.gates | frozenset(m.of_kind(m.deep(key), "look", "upd"))
         _relabel(m, frame, target.value, base.with_labels(m.without(m.deep(val), "acc") | hangs, val.deps))
+    elif not base.objs and (made := frozenset(m.of_kind(m.deep(val), "stat", "upd"))):
+        _relabel(m, frame, target.value, base.with_labels(made))  # a state dictionary, loaded again later
 
 
 def _relabel(m: Machine, frame: Frame, owner: ast.AST, val: Val) -> None:

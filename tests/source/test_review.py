@@ -277,3 +277,32 @@ def test_an_update_is_one_however_it_is_reached(name: str) -> None:
     for lines, expected in (([score, learn], Order.SCORE_FIRST), ([learn, score], Order.TRAIN_FIRST)):
         body = before + CHUNKS + "".join(f"    {line}\n" for line in lines) + "print('val_bpb', total)"
         assert orders(facts_of(body)) == {expected}, lines
+
+
+def test_a_state_dictionary_that_is_changed_and_loaded_again_keeps_its_calibration() -> None:
+    body = BANK.format(data="val").partition("for name, mod in net.named")[0] + (
+        "sd = net.state_dict()\nfor name in bank.seen:\n"
+        "    sd[name + '.weight'] = sd[name + '.weight'] * bank.seen[name]\n"
+        "net.load_state_dict(sd)\n"
+    )
+    facts = facts_of(body + FINAL)
+    assert any(u.kind is StateKind.CALIBRATION and Origin.VAL in u.origins for u in facts.updates)
+
+
+def test_lists_of_files_put_together_are_read_one_after_the_other() -> None:
+    for other, expected in (("val", {Origin.TRAIN, Origin.VAL}), ("train2", {Origin.TRAIN})):
+        body = f"files = glob.glob('d/fineweb_train_*.bin') + sorted(glob.glob('d/fineweb_{other}_*.bin'))\n" + (
+            "for f in files:\n    text = torch.from_file(f)\n    for i in range(0, 99, 8):\n"
+            "        x, y = text[i:i + 8], text[i + 1:i + 9]\n"
+            f"        {LEARN}\n" + FINAL
+        )
+        assert {o for u in facts_of(body).updates for o in u.origins} == expected
+
+
+def test_a_tensors_sum_by_method_keeps_what_it_is_made_of() -> None:
+    body = "prior = torch.bincount({text}, minlength=64).float().add(1).log()\ntotal = 0.0\n"
+    body += CHUNKS.partition("\n")[2]
+    body += "    total += F.cross_entropy(net.head(net.emb(x)) + prior, y).item()\nprint('val_bpb', total)"
+    early = {p.order for p in pairs(facts_of(body.format(text="val")), StateKind.TABLE)}
+    assert early == {Order.EARLIER_PASS}
+    assert not pairs(facts_of(body.format(text="load('fineweb_train_*.bin')")), StateKind.TABLE)
