@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Callable
 
-from auditor.source import derivatives, lookups, outputs, scores, threads
+from auditor.source import derivatives, keyed_calls, outputs, scores, threads
 from auditor.source.builtin_calls import call_builtin
 from auditor.source.calibration import sampled
 from auditor.source.calls import Args, Kwargs, call_value
@@ -320,32 +320,6 @@ def _glob(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -
     return Val(objs=(obj,), text=args[0].string if args else None)
 
 
-def _insort(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
-    """``bisect.insort(keys, key)``."""
-    if len(args) >= 2:
-        in_place(m, node, args[0], NOTHING, key=args[1])
-    return NONE
-
-
-def _sparse(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
-    """``torch.sparse_coo_tensor(indices, values)``: a table filled at its indices."""
-    obj = m.new("cell", "sparse")
-    if len(args) >= 2:
-        in_place(m, node, Val(objs=(obj,)), args[1], key=args[0])
-    return Val(objs=(obj,))
-
-
-def _to_parameters(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
-    """``vector_to_parameters(vector, parameters)``."""
-    if len(args) >= 2:
-        in_place(m, node, args[1], args[0], key=None)
-    return NONE
-
-
-def _bisect(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
-    return lookups.found_in(m, node, args) or generic(m, args, kwargs)
-
-
 def _method_type(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
     """``types.MethodType(function, owner)``."""
     obj = m.new("partial")
@@ -366,12 +340,12 @@ _EXACT: dict[str, Handler] = {
     "copy.deepcopy": _deepcopy,
     "copy.copy": _deepcopy,
     "torch.autograd.grad": _grad,
-    **dict.fromkeys(("bisect.insort", "bisect.insort_left", "bisect.insort_right"), _insort),
-    **dict.fromkeys(("bisect.bisect", "bisect.bisect_left", "bisect.bisect_right"), _bisect),
-    **dict.fromkeys(("torch.searchsorted", "numpy.searchsorted"), _bisect),
-    "torch.sparse_coo_tensor": _sparse,
-    "torch.nn.utils.vector_to_parameters": _to_parameters,
-    "torch.nn.utils.convert_parameters.vector_to_parameters": _to_parameters,
+    **dict.fromkeys(("bisect.insort", "bisect.insort_left", "bisect.insort_right"), keyed_calls.insort),
+    **dict.fromkeys(("bisect.bisect", "bisect.bisect_left", "bisect.bisect_right"), keyed_calls.bisect),
+    **dict.fromkeys(("torch.searchsorted", "numpy.searchsorted"), keyed_calls.bisect),
+    "torch.sparse_coo_tensor": keyed_calls.sparse,
+    "torch.nn.utils.vector_to_parameters": keyed_calls.to_parameters,
+    "torch.nn.utils.convert_parameters.vector_to_parameters": keyed_calls.to_parameters,
     "functools.reduce": derivatives.reduced,
     "torch.func.functional_call": derivatives.functional_call,
     "torch.nn.utils.stateless.functional_call": derivatives.functional_call,
