@@ -120,7 +120,7 @@ PLANTED = [
     ("auditor.report.json", "from auditor.record.facts import Run\n", "auditor.report may see"),
     ("auditor.intake.walk", "from auditor import engine\n", "auditor.intake may see"),
     ("rules.artifact_cap", "from auditor.engine import audit\n", "rules may see"),
-    ("rules.artifact_cap", "from auditor.source import machine\n", "facts, not its workings"),
+    ("rules.artifact_cap", "from auditor.source.flow import machine\n", "facts, not its workings"),
     ("auditor.engine", "from auditor import cli\n", "auditor.engine may see"),
     ("auditor.engine", "from auditor.report import json\n", "auditor.engine may see"),
 ]
@@ -129,7 +129,7 @@ PLANTED = [
 @pytest.mark.parametrize(("module", "source", "says"), PLANTED)
 def test_a_planted_violation_is_found(module: str, source: str, says: str) -> None:
     known = {"auditor.intake", "auditor.intake.walk", "auditor.report", "auditor.report.json", "auditor.record",
-             "auditor.record.facts", "auditor.source", "auditor.source.facts", "auditor.source.machine",
+             "auditor.record.facts", "auditor.source", "auditor.source.facts", "auditor.source.flow.machine",
              "auditor.engine", "auditor.cli", "auditor"}  # fmt: skip
     assert any(says in problem for problem in violations(module, source, known))
 

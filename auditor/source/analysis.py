@@ -11,7 +11,6 @@ from types import MappingProxyType
 from auditor.core.submission import Role, SourceFile, Submission
 from auditor.core.syntax import parse_python
 from auditor.core.types import PathStep
-from auditor.source.disjoint import disjoint_scores, mark_counted_parts
 from auditor.source.facts import (
     DataRead,
     Disabled,
@@ -28,11 +27,12 @@ from auditor.source.facts import (
     StateKind,
     Update,
 )
-from auditor.source.machine import BudgetSpentError, Event, Frame, Machine
+from auditor.source.flow.disjoint import disjoint_scores, mark_counted_parts
+from auditor.source.flow.machine import BudgetSpentError, Event, Frame, Machine
+from auditor.source.flow.reads import entry_site, read_origin, training_loops
+from auditor.source.flow.statements import walk_block
+from auditor.source.flow.values import Val
 from auditor.source.metric import analyse_metric
-from auditor.source.reads import entry_site, read_origin, training_loops
-from auditor.source.statements import walk_block
-from auditor.source.values import Val
 
 _NOTHING_RAN: Mapping[str, frozenset[int]] = MappingProxyType({})
 

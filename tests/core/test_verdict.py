@@ -108,8 +108,8 @@ def test_the_same_witness_twice_is_one_witness() -> None:
     assert judge(twice, metas, required=FULL, ran=FULL).verdict is REVIEW
 
 
-@pytest.mark.parametrize("ran", [set(c) for n in range(4) for c in itertools.combinations(FULL, n)], ids=str)
-@pytest.mark.parametrize("required", [set(c) for n in range(1, 4) for c in itertools.combinations(FULL, n)], ids=str)
+@pytest.mark.parametrize("ran", [tuple(c) for n in range(4) for c in itertools.combinations(FULL, n)], ids=str)
+@pytest.mark.parametrize("required", [tuple(c) for n in range(1, 4) for c in itertools.combinations(FULL, n)], ids=str)
 @pytest.mark.parametrize("state", STATES)
 def test_witnesses_that_did_not_run(state: str, required: set[Witness], ran: set[Witness]) -> None:
     metas = {"some-rule": meta(Ruling.ILLEGAL, Kind.LIMIT)}

@@ -162,7 +162,7 @@ def test_no_script_makes_it_fall(script: str) -> None:
 
 
 def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditor.source.expressions.MAX_STEPS", 50)
+    monkeypatch.setattr("auditor.source.flow.expressions.MAX_STEPS", 50)
     facts = facts_of(SWITCHED)
     assert not facts.complete and any("cut short" in sentence for sentence in facts.unresolved)
 

@@ -6,9 +6,9 @@ import ast
 
 import pytest
 
-from auditor.source.bytecount import analyse_bytes, analyse_fixed
-from auditor.source.bytefiles import byte_tables
-from auditor.source.codeindex import build_index
+from auditor.source.metric.bytecount import analyse_bytes, analyse_fixed
+from auditor.source.metric.bytefiles import byte_tables
+from auditor.source.metric.codeindex import build_index
 
 EVAL = """
 def score(sp, n, x, y):

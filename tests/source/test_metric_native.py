@@ -8,9 +8,9 @@ import pytest
 
 from auditor.core.submission import Launch, Setting
 from auditor.core.types import Place
-from auditor.source.codeindex import build_index
-from auditor.source.native import gates_in
-from auditor.source.settings import Settings
+from auditor.source.metric.codeindex import build_index
+from auditor.source.metric.native import gates_in
+from auditor.source.metric.settings import Settings
 
 CLASS = """
 struct Mixer {
