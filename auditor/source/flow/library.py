@@ -240,7 +240,8 @@ def _partial(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs
     return Val(objs=(obj,))
 
 
-def _deepcopy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+def deep_copy(m: Machine, frame: Frame, node: ast.AST, args: Args, kwargs: Kwargs) -> Val:
+    """``copy.deepcopy`` and ``copy.copy``: fresh objects with the same contents."""
     if not args:
         return NOTHING
     copies: list[Obj] = []
@@ -337,8 +338,8 @@ _EXACT: dict[str, Handler] = {
     "glob.iglob": _glob,
     "functools.partial": _partial,
     "dataclasses.field": _field,
-    "copy.deepcopy": _deepcopy,
-    "copy.copy": _deepcopy,
+    "copy.deepcopy": deep_copy,
+    "copy.copy": deep_copy,
     "torch.autograd.grad": _grad,
     **dict.fromkeys(("bisect.insort", "bisect.insort_left", "bisect.insort_right"), keyed_calls.insort),
     **dict.fromkeys(("bisect.bisect", "bisect.bisect_left", "bisect.bisect_right"), keyed_calls.bisect),

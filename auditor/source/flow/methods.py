@@ -189,9 +189,9 @@ def _keep(m: Machine, owner: Val, name: str) -> Val:
 def _copy(m: Machine, owner: Val) -> Val:
     kept = tuple(o for o in owner.objs if o.kind in ("dict", "list", "instance"))
     if kept:
-        from auditor.source.flow.library import _deepcopy
+        from auditor.source.flow.library import deep_copy
 
-        return _deepcopy(m, m.frame, ast.Pass(), [owner], {})
+        return deep_copy(m, m.frame, ast.Pass(), [owner], {})
     labels = m.deep(owner)
     obj = m.new("cell", "copy")
     obj.labels = labels
