@@ -49,7 +49,7 @@ class Corpus:
             base = self._run("merge-base", "main", head).decode().strip()
         except subprocess.CalledProcessError:
             return []
-        names = self._run("diff", "--name-only", "--diff-filter=AM", "-z", base, head).decode(
+        names = self._run("diff", "--name-only", "--no-renames", "--diff-filter=AM", "-z", base, head).decode(
             "utf-8", "surrogateescape"
         )
         parts = [PurePosixPath(name).parts for name in names.split("\0") if name]
