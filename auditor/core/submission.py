@@ -132,3 +132,16 @@ class Submission:
     problems: tuple[Problem, ...] = ()
     outside_files: tuple[str, ...] = ()
     """Files that a pull request changes outside its record folder (only known in a checkout)."""
+
+
+SPARE_CHARS = 400_000
+"""Text of files that nothing was seen to reach, up to which they are read all the same (dynamic imports)."""
+
+
+def near_sources(submission: Submission) -> tuple[SourceFile, ...]:
+    """The files beside the entry that the witnesses read: what it reaches, and the rest when that is not much.
+
+    A folder may carry fifty old copies of its script; reading them would take half a minute and tell nothing.
+    """
+    spare = sum(len(f.text) for f in submission.modules if f.role is Role.OTHER)
+    return tuple(f for f in submission.modules if f.role is not Role.OTHER or spare <= SPARE_CHARS)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auditor.core.submission import Role, SourceFile, Submission
+from auditor.core.submission import Role, SourceFile, Submission, near_sources
 from auditor.core.types import Place
 from auditor.record import lines as ln
 from auditor.record.echo import embedded_sources
@@ -93,7 +93,7 @@ def read_book(submission: Submission) -> Book:
 
 def running_sources(submission: Submission) -> tuple[SourceFile, ...]:
     """Entry and modules whose prints can stand in a training log."""
-    modules = tuple(m for m in submission.modules if m.role is not Role.DATA_PREP)
+    modules = tuple(m for m in near_sources(submission) if m.role is not Role.DATA_PREP)
     return (submission.entry, *modules) if submission.entry else modules
 
 

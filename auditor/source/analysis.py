@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from auditor.core.submission import Role, SourceFile, Submission
+from auditor.core.submission import Role, SourceFile, Submission, near_sources
 from auditor.core.syntax import parse_python
 from auditor.core.types import PathStep
 from auditor.source.facts import (
@@ -52,7 +52,7 @@ def analyse(
     entry = submission.entry
     if entry is None:
         raise ValueError("the submission has no script to follow")
-    texts = {f.path: f.text for f in (entry, *submission.modules) if f.role is not Role.NATIVE}
+    texts = {f.path: f.text for f in (entry, *near_sources(submission)) if f.role is not Role.NATIVE}
     parsed = parse_python(entry.text)
     if parsed.tree is None:
         problem = parsed.problem
@@ -64,7 +64,10 @@ def analyse(
     machine.unknown_launch = not (submission.logs or launch.env or launch.argv or launch.logged or launch.world_size)
     if machine.unknown_launch:
         machine.note("no log and no launch command was found: which switches were on is not known")
-    machine.module_sources = _modules(machine, submission.modules)
+    near = near_sources(submission)
+    if len(near) < len(submission.modules):
+        machine.note(f"{len(submission.modules) - len(near)} files that nothing was seen to reach were not read")
+    machine.module_sources = _modules(machine, near)
     complete = _run(machine, entry, parsed.tree)
     facts = Conversion(machine).facts(entry.path, complete, texts)
     trees = {entry.path: parsed.tree} | dict(machine.module_sources.values())
