@@ -117,7 +117,7 @@ def _aliases(tree: ast.AST, names: set[str]) -> Iterator[str]:
             yield from (t.id for t in node.targets if isinstance(t, ast.Name))
             yield from (t.attr for t in node.targets if isinstance(t, ast.Attribute))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            positional = node.args.args
+            positional = [*node.args.posonlyargs, *node.args.args]
             defaults = node.args.defaults
             for arg, default in zip(positional[len(positional) - len(defaults) :], defaults, strict=True):
                 if _is_printer(default, names):

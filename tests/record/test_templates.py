@@ -151,3 +151,9 @@ def test_the_echoed_source_is_compared() -> None:
     commented = analyse(make_submission({"train_gpt.py": body + "\n# a note", "train.log": log})).templates.embedded
     assert [e.changed for e in (*same, *other, *commented)] == [0, 1, 0]
     assert same[0].identical and not commented[0].identical
+
+
+def test_positional_only_parameters_have_defaults_too() -> None:
+    script = "def say(text, out=print, /, end=1):\n    out(text)\n\ndef main():\n    say('hello from the run')\n\nmain()\n"
+    found = facts_of("hello from the run\n", script)
+    assert found.calls >= 1
