@@ -3,8 +3,9 @@
     python -m tests.benchmarks.measure_rules LABELS.jsonl RESULTS.jsonl > rules/measured.json
 
 LABELS holds one object a line with ``pr``, ``ruling``, ``rules`` and optionally ``also`` (further classes seen);
-RESULTS one with ``pr`` and ``found``, as a scoring run writes it. A rule's finding is right when the label names it
-in either list. Recall counts only the submissions whose ruling names the rule.
+RESULTS one with ``pr`` and ``found``, as a scoring run writes it. A rule's finding is right when the label of
+a submission that was not accepted names it in either list, wrong on an accepted submission (unless seen there, too),
+and open otherwise: a label need not list everything. Recall counts only the submissions whose ruling names the rule.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,34 +29,25 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 def measure(labels: Iterable[dict[str, Any]], results: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Rule id to precision, recall (None without a case) and the counts behind them."""
     known = {label["pr"]: label for label in labels}
-    right: dict[str, int] = {}
-    found: dict[str, int] = {}
-    due: dict[str, int] = {}
-    met: dict[str, int] = {}
+    right, wrong, open_, due, met = (Counter[str]() for _ in range(5))
     for result in results:
         label = known[result["pr"]]
+        legal = label["ruling"] == "legal"
         named = set(label.get("rules", ()))
-        either = named | set(label.get("also", ()))
+        either = set(label.get("also", ())) | (set() if legal else named)
         for rule in result["found"]:
-            found[rule] = found.get(rule, 0) + 1
-            right[rule] = right.get(rule, 0) + (rule in either)
+            (right if rule in either else wrong if legal else open_)[rule] += 1
         for rule in named if label["ruling"] == "illegal" else ():
-            due[rule] = due.get(rule, 0) + 1
-            met[rule] = met.get(rule, 0) + (rule in result["found"])
-    return {rule: _entry(right, found, met, due, rule) for rule in sorted({*due, *(r for r in right if right[r])})}
-
-
-def _entry(
-    right: dict[str, int], found: dict[str, int], met: dict[str, int], due: dict[str, int], rule: str
-) -> dict[str, Any]:
-    share = [
-        round(counts.get(rule, 0) / whole[rule], 3) if whole.get(rule) else None
-        for counts, whole in ((right, found), (met, due))
-    ]
+            due[rule] += 1
+            met[rule] += rule in result["found"]
     return {
-        "precision": share[0], "recall": share[1],
-        "labels": f"{right.get(rule, 0)} of {found.get(rule, 0)} findings named by the labels, "
-        f"{met.get(rule, 0)} of {due.get(rule, 0)} rulings found",
+        rule: {
+            "precision": round(right[rule] / (right[rule] + wrong[rule]), 3) if right[rule] + wrong[rule] else None,
+            "recall": round(met[rule] / due[rule], 3) if due[rule] else None,
+            "labels": f"found {right[rule]} times where a label names it, {wrong[rule]} times where the ruling is "
+            f"legal, {open_[rule]} times where the labels do not say; {met[rule]} of {due[rule]} rulings found",
+        }
+        for rule in sorted({*right, *due})
     }
 
 
