@@ -154,6 +154,6 @@ def test_the_echoed_source_is_compared() -> None:
 
 
 def test_positional_only_parameters_have_defaults_too() -> None:
-    script = "def say(text, out=print, /, end=1):\n    out(text)\n\ndef main():\n    say('hello from the run')\n\nmain()\n"
+    script = "def say(text, out=print, /, end=1):\n    out(text)\n\nsay('hello from the run')\n"
     found = facts_of("hello from the run\n", script)
     assert found.calls >= 1
