@@ -194,7 +194,18 @@ def _source_facts(submission: Submission, options: Options, state: _State) -> An
     if record is None or isinstance(record, Failure):
         return analyse(submission, executed=_executed(submission, options, state))
     facts = record.value
-    return analyse(submission, executed=facts.templates.executed, headline=_headline_lines(submission, facts))
+    told = analyse(submission, executed=facts.templates.executed, headline=_headline_lines(submission, facts))
+    return replace(told, foreign=_foreign(facts))
+
+
+def _foreign(facts: Any) -> str:
+    """A sentence when no print call of the code, whatever its number formats, can have written the headline's lines."""
+    strange = {(u.at.log, u.at.line) for u in facts.templates.unprintable if u.same_words is None}
+    stated = [at for _, at in facts.metric.logged_as]
+    if not stated or not all((at.log, at.line) in strange for at in stated):
+        return ""
+    what = "nothing in it can have printed the line of the claimed score"
+    return f"the code is not the one that was scored: {what} ({stated[0]})"
 
 
 def _headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:

@@ -223,6 +223,8 @@ def distinct(findings: list[Finding]) -> list[Finding]:
 
 def gap(facts: SourceFacts) -> str:
     """Why "nothing found" would prove nothing here; empty when the walk covered the scoring."""
+    if facts.foreign:
+        return facts.foreign
     if not facts.scores:
         return "no score of validation tokens was found" + _first(facts.unresolved)
     if not facts.complete:

@@ -240,6 +240,8 @@ class SourceFacts:
     """Sentences: what could not be followed, and where."""
     texts: dict[str, str] = field(default_factory=dict)
     """Decoded text by file."""
+    foreign: str = ""
+    """Why the claimed score is not this code's: no print call of it can have written the log lines that state it."""
     headline: frozenset[int] | None = None
     """Scores behind the number that the submission claims; None when no report could be matched to it."""
     metric: MetricFacts = field(default_factory=MetricFacts)
