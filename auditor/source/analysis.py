@@ -68,7 +68,7 @@ def analyse(
     if len(near) < len(submission.modules):
         machine.note(f"{len(submission.modules) - len(near)} files that nothing was seen to reach were not read")
     machine.module_sources = _modules(machine, near)
-    complete = _run(machine, entry, parsed.tree)
+    complete = _run(machine, entry, parsed.tree) and not machine.unread_module
     facts = Conversion(machine).facts(entry.path, complete, texts)
     trees = {entry.path: parsed.tree} | dict(machine.module_sources.values())
     return replace(facts, metric=analyse_metric(submission, trees), headline=headline_scores(facts.reports, headline))
@@ -96,6 +96,7 @@ def _modules(m: Machine, files: tuple[SourceFile, ...]) -> dict[str, tuple[str, 
         parsed = parse_python(file.text)
         if parsed.tree is None:
             m.note(f"{file.path} does not parse")
+            m.unread_module = m.unread_module or file.role is Role.MODULE
             continue
         name = file.path[:-3].replace("/", ".").removesuffix(".__init__")
         found[name] = (file.path, parsed.tree)

@@ -167,6 +167,11 @@ def test_a_spent_budget_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not facts.complete and any("cut short" in sentence for sentence in facts.unresolved)
 
 
+def test_an_imported_module_that_does_not_parse_is_not_covered() -> None:
+    facts = analyse(make_submission({"train_gpt.py": "import helper\nhelper.run()\n", "helper.py": "def run(:\n"}))
+    assert not facts.complete and "helper.py does not parse" in facts.unresolved
+
+
 def test_a_script_that_does_not_parse_is_not_covered() -> None:
     facts = analyse(make_submission({"train_gpt.py": "def main(:\n"}))
     assert not facts.complete and "train_gpt.py:1" in facts.unresolved[0]

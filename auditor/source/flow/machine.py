@@ -58,6 +58,8 @@ class Machine:
         self.memo: dict[tuple[Any, ...], Any] = {}
         self.kinds_cache: dict[Labels, frozenset[str]] = {}
         self.attributes_version = 0
+        self.unread_module = False
+        """A module that the script imports does not parse: what it does is not covered."""
         self.unknown_launch = False
         """Neither a log nor a command tells what was switched on: a default that is off decides nothing."""
         self.update_places: set[Position] = set()
