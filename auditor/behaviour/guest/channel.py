@@ -1,0 +1,48 @@
+"""The pipe from guest to host: frames of a JSON header and raw arrays, nothing that executes when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+FLUSH = 1 << 16
+"""Bytes that are gathered before a write to the pipe."""
+
+
+class Sender:
+    """Writes events to a file descriptor; one event is one frame (see `auditor.behaviour.wire`)."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._buffer = bytearray()
+        self._seq = 0
+
+    def emit(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Queue one event; numpy arrays among ``fields`` travel as raw little-endian bytes."""
+        plain: dict[str, Any] = {}
+        shapes: list[tuple[str, str, list[int]]] = []
+        blobs: list[bytes] = []
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                array = np.ascontiguousarray(value)
+                shapes.append((name, array.dtype.str, list(array.shape)))
+                blobs.append(array.tobytes())
+            else:
+                plain[name] = value
+        head = json.dumps({"k": kind, "s": self._seq, "f": plain, "b": shapes}).encode()
+        self._seq += 1
+        self._buffer += struct.pack("<I", len(head)) + head + b"".join(blobs)
+        if len(self._buffer) > FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything queued."""
+        view = memoryview(bytes(self._buffer))
+        self._buffer.clear()
+        while view:
+            view = view[os.write(self._fd, view) :]

@@ -1,0 +1,282 @@
+"""What the script scores, adds up, trains on and prints, as events.
+
+A *score* is the loss of one target token. Scores begin at `F.cross_entropy` and at gathers of a target's entry out
+of a row over the vocabulary; from there `labels` follows them until they are added up (`Summed`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
+from auditor.behaviour.shims.context import ShimContext
+
+BACKWARD_SECONDS = 0.125
+INTS = (torch.int64, torch.int32, torch.int16, torch.uint8)
+GRAPH_NODES = 600
+MAX_SCORES = 40_000_000
+
+
+class Recorder:
+    """Watches one run. Register its handlers with `install`, and give `observe` to the mode."""
+
+    def __init__(self, ctx: ShimContext) -> None:
+        self.ctx = ctx
+        self.book = LabelBook()
+        self.scores = 0
+        self.nodes: dict[Any, tuple[int, int]] = {}
+        self.pending: list[tuple[int, int]] = []
+        self.leaves: list[tuple[int, int]] = []
+
+    def install(self) -> None:
+        """Register the handlers for scoring, adding up and training."""
+        table, tensor = self.ctx.handlers, torch.Tensor
+        table[F.cross_entropy] = self._cross_entropy
+        table[F.nll_loss] = self._nll_loss
+        for func in (torch.gather, tensor.gather):
+            table[func] = self._gather
+        table[tensor.__getitem__] = self._getitem
+        table[tensor.__setitem__] = self._setitem
+        for func in (tensor.sum, torch.sum, tensor.mean, torch.mean):
+            table[func] = self._reduce
+        for func in (tensor.item, tensor.tolist, tensor.__float__):
+            table[func] = self._item
+        table[tensor.numpy] = self._numpy
+        table[tensor.backward] = self._backward
+        table[torch.autograd.grad] = self._grad
+        for func in (torch.cat, torch.stack):
+            table[func] = self._join
+        original = torch.from_numpy
+        self.ctx.patch(torch, "from_numpy", lambda array: self._from_numpy(original, array))
+        for name in ("tensor", "as_tensor"):
+            self.ctx.patch(torch, name, self._constructor(getattr(torch, name)))
+        auto = torch.autograd.backward
+        self.ctx.patch(torch.autograd, "backward", lambda *a, **k: (self._trained(a[0] if a else None), auto(*a, **k))[1])
+        register_optimizer_step_post_hook(self._stepped)
+
+    def site(self) -> list[Any]:
+        """``[file, line, function]`` of the innermost frame that belongs to the submission."""
+        frame, base = sys._getframe(1), self.ctx.run_dir
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith(base):
+                return [name[len(base) :].lstrip("/"), frame.f_lineno, frame.f_code.co_name]
+            frame = frame.f_back  # type: ignore[assignment]
+        return ["", 0, ""]
+
+    # Scores.
+
+    def _scored(self, kind: str, targets: torch.Tensor, losses: torch.Tensor, grad: bool) -> tuple[int, Labels]:
+        first, count = self.scores, targets.numel()
+        self.scores += count
+        if self.scores > MAX_SCORES:
+            raise RuntimeError("more scores than the recorder follows")
+        self.ctx.emit(
+            "Scored",
+            {
+                "first": first, "how": kind, "grad": grad, "site": self.site(), "shape": list(targets.shape),
+                "targets": targets.detach().reshape(-1).to(torch.int32).numpy(),
+                "loss": losses.detach().reshape(-1).to(torch.float32).numpy(),
+                "time": self.ctx.clock.now,
+            },
+        )
+        labels = np.arange(first, first + count, dtype=np.int64).reshape(tuple(targets.shape))
+        return first, labels
+
+    def _cross_entropy(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        logits = args[0] if args else kwargs["input"]
+        target = args[1] if len(args) > 1 else kwargs["target"]
+        if target.dtype not in INTS or logits.dim() < 2:
+            return result
+        reduction = kwargs.get("reduction", args[6] if len(args) > 6 else "mean")
+        losses = result
+        if reduction != "none":
+            with torch.no_grad():
+                ignore = kwargs.get("ignore_index", -100)
+                losses = F.cross_entropy(logits.detach(), target, reduction="none", ignore_index=ignore)
+        self._begin("cross_entropy", target, losses, result, reduction)
+        return result
+
+    def _nll_loss(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        logp, target = args[0], args[1] if len(args) > 1 else kwargs["target"]
+        reduction = kwargs.get("reduction", "mean")
+        with torch.no_grad():
+            losses = F.nll_loss(logp.detach(), target, reduction="none")
+        self._begin("nll_loss", target, losses, result, reduction)
+        return result
+
+    def _begin(self, kind: str, target: Any, losses: Any, result: Any, reduction: str) -> None:
+        grad = bool(torch.is_tensor(result) and result.grad_fn is not None)
+        first, labels = self._scored(kind, target, losses, grad)
+        if reduction == "none":
+            self.book.put(result, labels.reshape(tuple(result.shape)))
+        else:
+            self._summed(reduction, losses, labels, result)
+        if grad:
+            self._remember(result, first, labels.size)
+
+    def _remember(self, result: Any, first: int, count: int) -> None:
+        self.nodes[result.grad_fn] = (first, count)
+        self.pending.append((first, count))
+
+    def _gather(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        source = args[0] if args else kwargs["input"]
+        index = kwargs.get("index", args[2] if len(args) > 2 else None)
+        self._looked_up(source, index, result)
+        return result
+
+    def _looked_up(self, source: Any, index: Any, result: Any) -> None:
+        """A gather out of rows over the vocabulary begins scores (negated when the entry is a log-probability)."""
+        if not (torch.is_tensor(source) and torch.is_tensor(index) and source.is_floating_point()):
+            return
+        if index.dtype not in INTS or source.dim() < 2 or source.shape[-1] < 64 or result.shape != index.shape:
+            return
+        if source.shape[:-1].numel() != index.numel():
+            return
+        first, labels = self._scored("gather", index, result, result.grad_fn is not None)
+        self.book.put(result, labels)
+        if result.grad_fn is not None:
+            self._remember(result, first, labels.size)
+
+    def _getitem(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        source, index = args[0], args[1]
+        labels = self.book.get(source)
+        if labels is not None and torch.is_tensor(result):
+            self.book.put(result, moved(func, "__getitem__", (source, index), {}, labels))
+        elif type(index) is tuple and len(index) >= 2 and torch.is_tensor(index[-1]) and source.dim() == len(index):
+            self._looked_up(source, index[-1], result)
+        return result
+
+    def _setitem(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        func(*args, **kwargs)
+        target, index, value = args
+        given = self.book.get(value) if torch.is_tensor(value) else None
+        labels = self.book.get(target)
+        if given is None and labels is None:
+            return None
+        if labels is None:
+            labels = np.full(tuple(target.shape), -1, np.int64)
+            self.book.put(target, labels)
+        func(torch.from_numpy(labels), index, torch.from_numpy(given) if given is not None else -1)
+        return None
+
+    # What becomes of them.
+
+    def observe(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Let labels follow a call that no handler took."""
+        if not len(self.book) or func in self.ctx.handlers and func is not torch.Tensor.to:
+            return
+        hit = self.book.first(args)
+        if hit is None or not torch.is_tensor(result) or self.book.get(result) is not None:
+            return
+        source, labels = hit
+        name = getattr(func, "__name__", "")
+        if name in NUMPYISH and args[0] is source:
+            self.book.put(result, moved(func, name, args, kwargs, labels))
+        elif result.shape == source.shape:
+            self.book.put(result, labels)
+
+    def _reduce(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        if args and (labels := self.book.get(args[0])) is not None:
+            self._summed("mean" if "mean" in func.__name__ else "sum", args[0], labels, result)
+        return result
+
+    def _summed(self, how: str, values: Any, labels: Labels, result: Any) -> None:
+        if torch.is_tensor(values):
+            values = values.detach().to(torch.float64).numpy()
+        total = float(result.detach().sum()) if torch.is_tensor(result) else float(np.sum(result)) if result is not None else 0.0
+        self.ctx.emit(
+            "Summed",
+            {
+                "how": how, "site": self.site(), "total": total, "grad": torch.is_grad_enabled(),
+                "labels": labels.reshape(-1), "values": np.asarray(values, np.float64).reshape(-1),
+            },
+        )
+
+    def _item(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        if (labels := self.book.get(args[0])) is not None:
+            self._summed("item", args[0], labels, None)
+        return result
+
+    def _numpy(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        labels = self.book.get(args[0])
+        return result if labels is None else tracked(result, labels, self._summed)
+
+    def _from_numpy(self, original: Callable[..., Any], array: Any) -> Any:
+        result = original(np.asarray(array))
+        if isinstance(array, Tracked) and array.labels is not None:
+            self.book.put(result, array.labels)
+        return result
+
+    def _constructor(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def construct(data: Any, *args: Any, **kwargs: Any) -> Any:
+            labels = data.labels if isinstance(data, Tracked) else None
+            result = original(np.asarray(data) if isinstance(data, Tracked) else data, *args, **kwargs)
+            if labels is not None:
+                self.book.put(result, labels)
+            return result
+
+        return construct
+
+    def _join(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        parts = args[0] if args else kwargs.get("tensors", ())
+        if len(self.book) and any(self.book.get(p) is not None for p in parts):
+            self.book.put(result, joined(func, self.book, parts, args[1:], kwargs))
+        return result
+
+    # Training.
+
+    def _backward(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._trained(args[0])
+        return func(*args, **kwargs)
+
+    def _grad(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._trained(args[0] if args else kwargs.get("outputs"))
+        return func(*args, **kwargs)
+
+    def _trained(self, loss: Any) -> None:
+        roots = [loss] if torch.is_tensor(loss) else list(loss or ())
+        groups = self._reached([r.grad_fn for r in roots if torch.is_tensor(r) and r.grad_fn is not None])
+        self.ctx.clock.advance(BACKWARD_SECONDS)
+        self.ctx.emit("Trained", {"site": self.site(), "groups": [list(g) for g in groups], "time": self.ctx.clock.now})
+        for node in [n for n, group in self.nodes.items() if group in groups]:
+            del self.nodes[node]
+        self.pending.clear()
+
+    def _reached(self, roots: list[Any]) -> list[tuple[int, int]]:
+        """The scores whose losses the graph below ``roots`` holds; those still pending when the search finds none."""
+        seen: set[Any] = set()
+        found: list[tuple[int, int]] = []
+        queue = list(roots)
+        while queue and len(seen) < GRAPH_NODES:
+            node = queue.pop(0)
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if node in self.nodes:
+                found.append(self.nodes[node])
+                continue
+            queue.extend(n for n, _ in node.next_functions)
+        return sorted(set(found)) or list(self.pending)
+
+    def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        count = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
+        self.ctx.emit(
+            "Stepped",
+            {"site": self.site(), "optimizer": type(optimizer).__name__, "parameters": count, "time": self.ctx.clock.now},
+        )

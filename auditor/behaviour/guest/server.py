@@ -1,0 +1,84 @@
+"""The guest's main process: imports torch once, then forks one child for each run that the host asks for.
+
+Commands come as JSON lines on standard input: ``{"run_dir", "script", "argv", "env", "seed", "wall_seconds"}``.
+Events go to the file descriptor named by the first argument; after each run the server adds ``Exited`` with the
+child's status and peak memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+import sentencepiece  # noqa: F401
+import torch
+import torch.distributed  # noqa: F401
+import torch.nn.functional  # noqa: F401
+import torch.nn.parallel  # noqa: F401
+
+from auditor.behaviour.guest.channel import Sender
+from auditor.behaviour.guest.runner import run
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    fd = int(sys.argv[1])
+    sender = Sender(fd)
+    torch.set_num_threads(1)
+    torch.ones(4, 4) @ torch.ones(4, 4)
+    np.zeros(1)
+    gc.collect()
+    gc.freeze()
+    sender.emit("Ready", {"torch": torch.__version__, "python": sys.version.split()[0]})
+    sender.flush()
+    for line in sys.stdin.buffer:
+        _serve(json.loads(line), sender, fd)
+
+
+def _serve(command: dict[str, Any], sender: Sender, fd: int) -> None:
+    child = os.fork()
+    if child == 0:
+        _child(command, fd)
+    status, peak, timed_out = _wait(child, float(command["wall_seconds"]))
+    sender.emit("Exited", {"status": status, "peak_bytes": peak, "timed_out": timed_out})
+    sender.flush()
+
+
+def _child(command: dict[str, Any], fd: int) -> None:
+    status = 1
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        status = run(command, Sender(fd))
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(status)
+
+
+def _wait(child: int, seconds: float) -> tuple[int, int, bool]:
+    """Wait for the child, kill its group at the deadline; exit status (negative: a signal), peak bytes, timed out."""
+    end, timed_out = time.monotonic() + seconds, False
+    while True:
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        if pid:
+            code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            return code, usage.ru_maxrss * 1024, timed_out
+        if time.monotonic() > end and not timed_out:
+            timed_out = True
+            os.killpg(child, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()

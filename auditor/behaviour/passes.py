@@ -1,0 +1,242 @@
+"""Which scores make which printed number: the pass behind a report.
+
+The script adds losses up at some line, divides by their count, and prints the quotient. So each printed number is
+held against the running means of what was added up before it, place by place, and the stretch of scores whose mean
+it is becomes its pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.behaviour.scores import NOWHERE, ScoreTable
+from auditor.behaviour.wire import Event
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d{2,}(?:[eE][-+]?\d+)?")
+LOSS_RANGE = (1e-4, 60.0)
+MIN_SCORES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One printed line with numbers."""
+
+    seq: int
+    text: str
+    site: tuple[str, int]
+    values: tuple[tuple[float, int], ...]
+    """Each number that could be a loss, with its count of decimals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The scores behind one printed number, in the order in which they were added up."""
+
+    report: Report
+    value: float
+    """The printed loss in nats per token."""
+    scores: NDArray[np.int64]
+    """Numbers of the scores, shape [n]."""
+    values: NDArray[np.float64]
+    """What was added up for each, in nats."""
+    positions: NDArray[np.int64]
+    """Their stream positions."""
+    first_seq: int
+    last_seq: int
+    how: str
+    """``added up``, ``model losses`` or ``last model losses`` (nothing printed matched)."""
+    site: tuple[str, int]
+    """Where they were added up."""
+
+    @property
+    def matched(self) -> bool:
+        """Whether the printed number is the mean of these scores."""
+        return self.how != "last model losses"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one place of the script added up, in order."""
+
+    site: tuple[str, int]
+    seqs: list[int]
+    totals: list[float]
+    counts: list[int]
+    labels: list[NDArray[np.int64]]
+    values: list[NDArray[np.float64]]
+
+
+def reports(events: Sequence[Event]) -> list[Report]:
+    """Printed lines that hold a number which could be a loss; a line printed twice in a row counts once."""
+    found: list[Report] = []
+    for event in events:
+        if event.kind != "Printed":
+            continue
+        text = str(event.fields["text"])
+        values = [(float(m), _decimals(m)) for m in NUMBER.findall(text)]
+        values = [(v, d) for v, d in values if LOSS_RANGE[0] <= v <= LOSS_RANGE[1]]
+        if values and not (found and found[-1].text == text):
+            site = event.fields["site"]
+            found.append(Report(event.seq, text, (site[0], site[1]), tuple(values)))
+    return found
+
+
+def _decimals(text: str) -> int:
+    return len(re.split(r"[eE]", text.partition(".")[2])[0])
+
+
+def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pass | None:
+    """The pass behind ``report``, or None when no stretch of scores has a printed number as its mean."""
+    matches = [
+        match
+        for how, tally in _tallies(events, scores, report.seq)
+        for value, decimals in report.values
+        if (match := _stretch(how, tally, report, value, decimals, scores)) is not None
+    ]
+    return max(matches, key=lambda m: (_cover(m), m.how == "added up", m.last_seq), default=None)
+
+
+def _cover(found: Pass) -> int:
+    """How many stream positions a pass reaches."""
+    return int(np.unique(found.positions[found.positions != NOWHERE]).size)
+
+
+def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterator[tuple[str, _Tally]]:
+    """Places at which validation scores were added up before event ``before``, by line and by function."""
+    lines: dict[tuple[str, int], _Tally] = {}
+    functions: dict[tuple[str, str], _Tally] = {}
+    models: dict[str, _Tally] = {}
+    for event in events:
+        if event.seq >= before:
+            break
+        if event.kind == "Summed":
+            file, line, function = event.fields["site"]
+            labels = event.arrays["labels"]
+            if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
+                continue
+            for book, key in ((lines, (file, line)), (functions, (file, function))):
+                tally = book.setdefault(key, _Tally((file, line), [], [], [], [], []))  # type: ignore[attr-defined]
+                _add(tally, event.seq, labels, event.arrays["values"])
+    for tally in lines.values():
+        yield "added up", tally
+    for key, tally in functions.items():
+        if len({t.site for t in lines.values() if t.site[0] == key[0]}) > 1:
+            yield "added up", tally
+    model = _model_tally(scores, before)
+    if model is not None:
+        yield "model losses", model
+
+
+def _add(tally: _Tally, seq: int, labels: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    tally.seqs.append(seq)
+    tally.totals.append(float(values.sum()))
+    tally.counts.append(int(labels.size))
+    tally.labels.append(labels)
+    tally.values.append(values)
+
+
+def _model_tally(scores: ScoreTable, before: int) -> _Tally | None:
+    """All validation losses of the model itself without gradients, one entry for each event."""
+    chosen = np.flatnonzero((scores.position != NOWHERE) & ~scores.grad & (scores.seq < before))
+    if not chosen.size:
+        return None
+    edges = np.flatnonzero(np.diff(scores.seq[chosen])) + 1
+    tally = _Tally(("", 0), [], [], [], [], [])
+    for part in np.split(chosen, edges):
+        _add(tally, int(scores.seq[part[0]]), part, scores.loss[part].astype(np.float64))
+    return tally
+
+
+def _stretch(
+    how: str, tally: _Tally, report: Report, value: float, decimals: int, scores: ScoreTable
+) -> Pass | None:
+    """The longest stretch at the end of ``tally`` whose mean is ``value`` and that scores no position twice."""
+    totals, counts = np.asarray(tally.totals)[::-1].cumsum(), np.asarray(tally.counts)[::-1].cumsum()
+    close = np.abs(totals / counts - value) <= 0.51 * 10.0**-decimals + 2e-6 * abs(value)
+    close &= counts >= MIN_SCORES
+    best: tuple[float, int] | None = None
+    for length in np.flatnonzero(close)[::-1][:200]:
+        labels = np.concatenate(tally.labels[-int(length) - 1 :])
+        where = scores.position[labels[labels >= 0]]
+        where = where[where != NOWHERE]
+        if where.size < labels.size * 0.5:
+            continue
+        single = np.unique(where).size / where.size
+        if best is None or single > best[0] + 1e-9:
+            best = (single, int(length))
+        if single == 1.0:
+            break
+    if best is None:
+        return None
+    start = len(tally.seqs) - best[1] - 1
+    return _as_pass(how, tally, start, report, value, scores)
+
+
+def _as_pass(how: str, tally: _Tally, start: int, report: Report, value: float, scores: ScoreTable) -> Pass:
+    labels = np.concatenate(tally.labels[start:])
+    values = np.concatenate(tally.values[start:])
+    known = labels >= 0
+    labels, values = labels[known], values[known]
+    return Pass(
+        report, value, labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site
+    )
+
+
+def last_sweep(report: Report, scores: ScoreTable) -> Pass | None:
+    """For a report that matches nothing: the last loss of the model for each position before it, without gradients."""
+    chosen = np.flatnonzero((scores.position != NOWHERE) & ~scores.grad & (scores.seq < report.seq))
+    if chosen.size < MIN_SCORES:
+        return None
+    _, back = np.unique(scores.position[chosen][::-1], return_index=True)
+    labels = np.sort(chosen[chosen.size - 1 - back])
+    values = scores.loss[labels].astype(np.float64)
+    seqs = scores.seq[labels]
+    return Pass(
+        report, float(values.mean()), labels, values, scores.position[labels],
+        int(seqs.min()), int(seqs.max()), "last model losses", report.site,
+    )
+
+
+def headline(found: Sequence[Report], stated: Sequence[str]) -> Report | None:
+    """The report that prints what the log's headline lines print; else the last one that names a BPB or a loss.
+
+    ``stated`` are log lines of the claimed score; lines are compared with their numbers taken out.
+    """
+    wanted = [_skeleton(line) for line in stated]
+    for report in reversed(found):
+        if _skeleton(report.text) in wanted:
+            return report
+    words = [set(w.split()) for w in wanted]
+    best = max(found, key=lambda r: (_alike(r.text, words), r.seq), default=None)
+    if best is not None and _alike(best.text, words) >= 0.6:
+        return best
+    for names in ("bpb", "loss"):
+        named = [r for r in found if names in r.text.lower() and "train_loss" not in r.text.lower()]
+        if named:
+            return named[-1]
+    return found[-1] if found else None
+
+
+def _skeleton(line: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", "#", line)).strip()
+
+
+def _alike(text: str, wanted: Sequence[set[str]]) -> float:
+    """Share of words in common with the most similar wanted line."""
+    words = set(_skeleton(text).split())
+    return max((len(words & w) / max(1, len(words | w)) for w in wanted), default=0.0)
+
+
+def by_kind(events: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events by kind."""
+    kinds: dict[str, list[Any]] = defaultdict(list)
+    for event in events:
+        kinds[event.kind].append(event)
+    return kinds
