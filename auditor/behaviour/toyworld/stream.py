@@ -27,15 +27,15 @@ def make_world(spec: WorldSpec) -> World:
     rng = np.random.default_rng([0x60CF, spec.seed, spec.vocab_size])
     train = tuple(_draw(spec, rng, spec.train_tokens) for _ in range(spec.train_shards))
     tokens = _draw(spec, rng, spec.val_tokens)
-    drawable = pieces.of(spec).drawable
-    width = unique.window(spec)
+    table = pieces.of(spec)
+    free = tokens != spec.bos_id
     tokens = unique.make_unique(
         tokens,
-        tokens != spec.bos_id,
+        free,
         train_keys(spec, train),
-        width,
+        unique.window(spec),
         spec.vocab_size,
-        lambda places: rng.choice(drawable, size=len(places)),
+        lambda places: table.draw(rng, len(places)),
     )
     streams = tuple(as_stream(spec, part.astype(np.uint16)) for part in train)
     return World(spec, model, streams, as_stream(spec, tokens.astype(np.uint16)), texts)
@@ -57,19 +57,18 @@ def as_stream(spec: WorldSpec, tokens: NDArray[np.uint16]) -> Stream:
 
 def _log_prob(spec: WorldSpec, tokens: NDArray[np.uint16]) -> NDArray[np.float64]:
     """The stream begins with a BOS for certain; after a BOS comes no second one."""
-    stop, count = stop_probability(spec), len(pieces.of(spec).drawable)
+    stop, drawn = stop_probability(spec), pieces.of(spec).log_prob[tokens.astype(np.int64)]
     bos = tokens == spec.bos_id
     after_bos = np.concatenate([[False], bos[:-1]])
     go_on = math.log1p(-stop) if stop < 1 else -math.inf
-    out = np.where(bos, math.log(stop), go_on - math.log(count))
-    out[after_bos] = -math.log(count)
+    out = np.where(bos, math.log(stop), np.where(after_bos, drawn, drawn + go_on))
     out[:1] = 0.0
     return out
 
 
 def _draw(spec: WorldSpec, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    tokens = rng.choice(pieces.of(spec).drawable, size=count)
+    tokens = pieces.of(spec).draw(rng, count)
     lengths = 1 + rng.geometric(stop_probability(spec), size=count // 2 + 1)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     tokens[starts[starts < count]] = spec.bos_id
-    return tokens.astype(np.int64)
+    return tokens

@@ -13,8 +13,9 @@ from .stream import as_stream, train_keys
 def vary(world: World, keep: NDArray[np.bool_], salt: int) -> Stream:
     """The validation stream with every token outside ``keep`` (shape [n]) replaced by a different one.
 
-    Documents stay where they are: BOS and other tokens without bytes never change. No window of tokens occurs twice or
-    in the training shards, as before. Keeping all gives the same stream.
+    Documents stay where they are: BOS and other tokens without bytes never change. Tokens are replaced by tokens with
+    bytes. No window of tokens occurs twice or in the training shards, as before. Keeping all gives the same stream;
+    the same ``salt`` gives the same replacements.
 
     Raises:
         ValueError: ``keep`` has another length, or the stream cannot be made free of repetition.
