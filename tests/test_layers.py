@@ -20,13 +20,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "auditor.intake": ("auditor.intake", "auditor.core"),
     "auditor.source": ("auditor.source", "auditor.core", "auditor.intake"),
     "auditor.record": ("auditor.record", "auditor.core", "auditor.intake"),
+    "auditor.sandbox": ("auditor.sandbox", "auditor.core"),
+    "auditor.behaviour": ("auditor.behaviour", "auditor.sandbox", "auditor.core", "auditor.intake"),
     "rules": ("rules", "auditor.core", "auditor.source", "auditor.record"),
     "auditor.report": ("auditor.report", "auditor.core"),
-    "auditor.engine": ("auditor", "auditor.core", "auditor.intake", "auditor.source", "auditor.record", "rules"),
-    "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "rules"),
+    "auditor.engine": ("auditor", "auditor.core", "auditor.intake", "auditor.source", "auditor.record",
+                       "auditor.behaviour", "auditor.sandbox", "rules"),
+    "auditor.doctor": ("auditor", "auditor.core", "auditor.sandbox"),
+    "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "auditor.doctor",
+                    "auditor.behaviour", "auditor.sandbox", "rules"),
     "auditor.__main__": ("auditor.cli",),
-}
-STDLIB_ONLY = "auditor.core"
+}  # fmt: skip
+STDLIB_ONLY = ("auditor.core", "auditor.sandbox", "auditor.doctor")
+MAY_IMPORT_TORCH = ("auditor.behaviour.guest", "auditor.behaviour.shims")
+"""Parts that run inside the sandbox; everything else works on a machine without torch."""
 CORE_EXCEPTIONS = {"auditor.core.syntax": {"libcst"}, "auditor.core._syntax312": {"libcst"}}
 """Parsing of the 3.12 grammar, imported only when a script needs it (`test_libcst_is_imported_lazily_by_the_core`)."""
 RULES_SEE = ("facts", "order", "metric")
@@ -62,8 +69,10 @@ def violations(module: str, source: str, known: set[str], is_package: bool = Fal
     for target, line in imports(source, module, is_package):
         top = target.split(".")[0]
         if top not in OURS:
-            if layer(module) == STDLIB_ONLY and not _standard(top, module):
-                problems.append(f"{module}:{line} imports {top}: the core is standard library only")
+            if layer(module) in STDLIB_ONLY and not _standard(top, module):
+                problems.append(f"{module}:{line} imports {top}: {layer(module)} is standard library only")
+            if top == "torch" and not module.startswith(MAY_IMPORT_TORCH):
+                problems.append(f"{module}:{line} imports torch: only the guest and its shims may")
         elif target in known or target in OURS:
             problems += _breach(module, target, line)
     return problems
@@ -111,6 +120,14 @@ def test_libcst_is_imported_lazily_by_the_core() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_the_host_side_of_the_behaviour_witness_does_not_load_torch() -> None:
+    host = [name for name in modules() if name.startswith(("auditor.behaviour", "auditor.sandbox", "auditor.doctor"))]
+    host = [name for name in host if not name.startswith(MAY_IMPORT_TORCH)]
+    code = f"import sys, {', '.join(host)}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "torch was loaded"
+
+
 PLANTED = [
     ("auditor.core.types", "import numpy\n", "standard library"),
     ("auditor.core.types", "def f():\n    from auditor.intake import walk\n", "may see auditor.core"),
@@ -121,6 +138,12 @@ PLANTED = [
     ("auditor.intake.walk", "from auditor import engine\n", "auditor.intake may see"),
     ("rules.artifact_cap", "from auditor.engine import audit\n", "rules may see"),
     ("rules.artifact_cap", "from auditor.source.flow import machine\n", "facts, not its workings"),
+    ("auditor.sandbox.levels", "import numpy\n", "standard library"),
+    ("auditor.sandbox.levels", "from auditor.intake import walk\n", "auditor.sandbox may see"),
+    ("auditor.behaviour.witness", "from auditor.record.facts import Run\n", "auditor.behaviour may see"),
+    ("auditor.behaviour.probe", "def f():\n    import torch\n", "only the guest"),
+    ("auditor.source.facts", "from torch import nn\n", "only the guest"),
+    ("auditor.intake.walk", "from auditor.sandbox import start\n", "auditor.intake may see"),
     ("auditor.engine", "from auditor import cli\n", "auditor.engine may see"),
     ("auditor.engine", "from auditor.report import json\n", "auditor.engine may see"),
 ]
@@ -130,7 +153,7 @@ PLANTED = [
 def test_a_planted_violation_is_found(module: str, source: str, says: str) -> None:
     known = {"auditor.intake", "auditor.intake.walk", "auditor.report", "auditor.report.json", "auditor.record",
              "auditor.record.facts", "auditor.source", "auditor.source.facts", "auditor.source.flow.machine",
-             "auditor.engine", "auditor.cli", "auditor"}  # fmt: skip
+             "auditor.sandbox", "auditor.engine", "auditor.cli", "auditor"}  # fmt: skip
     assert any(says in problem for problem in violations(module, source, known))
 
 

@@ -1,0 +1,116 @@
+"""What the host can see of a guest's processes: who they are, and how much memory the kernel says they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+KIB = 1024
+GONE_POLL_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One process: its number and the moment of its start, which together name it for good."""
+
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One look at a guest: processes and threads, bytes held by all, and the largest peak of one process in bytes."""
+
+    tasks: int
+    total_bytes: int
+    largest_peak: int
+
+
+def descendants(root: int) -> list[Seen]:
+    """Every living process below ``root`` (itself first when it lives); zombies are left out."""
+    parents: dict[int, list[Seen]] = {}
+    found: list[Seen] = []
+    for name in os.listdir("/proc"):
+        fields = _stat(name) if name.isdigit() else None
+        if fields and fields[0] != "Z":
+            seen = Seen(int(name), fields[19])
+            parents.setdefault(int(fields[1]), []).append(seen)
+            found += [seen] if seen.pid == root else []
+    waiting = [root]
+    while waiting:
+        below = parents.get(waiting.pop(), [])
+        found += below
+        waiting += [seen.pid for seen in below]
+    return found
+
+
+def _stat(pid: str | int) -> list[str] | None:
+    """Fields of /proc/PID/stat from the third (state) on."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def alive(seen: Seen) -> bool:
+    """Is this very process still running (a zombie is not)?"""
+    fields = _stat(seen.pid)
+    return fields is not None and fields[19] == seen.started and fields[0] != "Z"
+
+
+def look(processes: list[Seen]) -> Usage:
+    """Tasks and memory of the given processes, as the kernel counts them now."""
+    tasks = total = peak = 0
+    for seen in processes:
+        status = _numbers(f"/proc/{seen.pid}/status")
+        tasks += status.get("Threads", 0)
+        peak = max(peak, status.get("VmHWM", 0) * KIB)
+        total += _numbers(f"/proc/{seen.pid}/smaps_rollup").get("Pss", status.get("VmRSS", 0)) * KIB
+    return Usage(tasks, total, max(peak, total))
+
+
+def _numbers(path: str) -> dict[str, int]:
+    """Lines ``Name: number ...`` of a file of /proc."""
+    found: dict[str, int] = {}
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            if words and words[0].isdigit():
+                found[name] = int(words[0])
+    return found
+
+
+def kill_tree(root: int, seconds: float = 5.0) -> bool:
+    """Kill ``root`` and everything below it, orphans first that hang on it. True when nothing of it lives on."""
+    until = time.monotonic() + seconds
+    known: set[Seen] = set()
+    while time.monotonic() < until:
+        below = [seen for seen in descendants(root) if seen.pid != root]
+        known.update(below)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for seen in below:
+                _signal(seen.pid, number)
+        if not [seen for seen in descendants(root) if seen.pid != root]:
+            break
+        time.sleep(GONE_POLL_SECONDS)
+    _signal(root, signal.SIGKILL)
+    return wait_gone(known, until)
+
+
+def wait_gone(processes: set[Seen], until: float) -> bool:
+    """Wait until none of them runs, or until the moment ``until`` of the monotonic clock."""
+    while any(alive(seen) for seen in processes):
+        if time.monotonic() > until:
+            return False
+        time.sleep(GONE_POLL_SECONDS)
+    return True
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
