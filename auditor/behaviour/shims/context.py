@@ -46,20 +46,27 @@ class ShimContext:
     run_dir: str = "/golf/run"
     """The script's folder; frames below it are the submission's own."""
     seed: int = 0
-    _undo: list[tuple[Any, str, Any]] = field(default_factory=list)
+    _undo: list[Callable[[], None]] = field(default_factory=list)
 
     def patch(self, owner: Any, name: str, value: Any) -> Any:
         """Set ``owner.name`` and return what stood there (None when nothing did)."""
         old = getattr(owner, name, _MISSING)
-        self._undo.append((owner, name, old))
+        self.on_restore(lambda: _put_back(owner, name, old))
         setattr(owner, name, value)
         return None if old is _MISSING else old
+
+    def on_restore(self, undo: Callable[[], None]) -> None:
+        """Call ``undo`` on `restore`, for what is no attribute (``sys.modules``, the environment)."""
+        self._undo.append(undo)
 
     def restore(self) -> None:
         """Undo every `patch`, last first (tests; a guest's process simply ends)."""
         while self._undo:
-            owner, name, old = self._undo.pop()
-            if old is _MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, old)
+            self._undo.pop()()
+
+
+def _put_back(owner: Any, name: str, old: Any) -> None:
+    if old is _MISSING:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, old)
