@@ -22,6 +22,7 @@ from auditor.behaviour.wire import Event
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d{2,}(?:[eE][-+]?\d+)?")
 LOSS_RANGE = (1e-4, 60.0)
 MIN_SCORES = 16
+NEAR_EVENTS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,28 @@ def _decimals(text: str) -> int:
 
 def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pass | None:
     """The pass behind ``report``, or None when no stretch of scores has a printed number as its mean."""
+    wanted = dict.fromkeys([*report.values, *_neighbours(report, events)])
     matches = [
         match
         for how, tally in _tallies(events, scores, report.seq)
-        for value, decimals in report.values
+        for value, decimals in wanted
         if (match := _stretch(how, tally, report, value, decimals, scores)) is not None
     ]
     return max(matches, key=lambda m: (_cover(m), m.how == "added up", m.last_seq), default=None)
+
+
+def _neighbours(report: Report, events: Sequence[Event]) -> Iterator[tuple[float, int]]:
+    """Numbers of other lines that print one of the report's numbers too (a BPB alone is no mean of losses)."""
+    near = [r for r in reports(events) if r.seq != report.seq and abs(r.seq - report.seq) <= NEAR_EVENTS]
+    for other in near:
+        if any(_same(a, b) for a in report.values for b in other.values):
+            yield from other.values
+
+
+def _same(left: tuple[float, int], right: tuple[float, int]) -> bool:
+    """Whether two printed numbers are one number, to the coarser one's decimals (at least three)."""
+    decimals = min(left[1], right[1])
+    return decimals >= 3 and abs(left[0] - right[0]) <= 0.51 * 10.0**-decimals
 
 
 def _cover(found: Pass) -> int:

@@ -1,0 +1,86 @@
+"""The submission's own scoring order, cuts in it, and what a change after a cut may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.behaviour.passes import Pass
+from auditor.behaviour.scores import NOWHERE, ScoreTable
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A moment in a pass: scores ``0..index-1`` lie before it. ``keep`` marks the tokens that stay, shape [tokens]."""
+
+    index: int
+    keep: NDArray[np.bool_]
+    why: str
+
+
+def first_scored(found: Pass, tokens: int) -> NDArray[np.int64]:
+    """For each stream position the index in the pass of its first score, shape [tokens].
+
+    A token that is never scored counts as scored with the next one that is; after the last, as never (``size``).
+    """
+    size = found.positions.size
+    when = np.full(tokens, size, np.int64)
+    known = found.positions != NOWHERE
+    np.minimum.at(when, found.positions[known], np.flatnonzero(known))
+    scored = np.flatnonzero(when < size)
+    if not scored.size:
+        return when
+    nxt = np.searchsorted(scored, np.arange(tokens))
+    inside = nxt < scored.size
+    when[inside] = when[scored[nxt[inside]]]
+    return when
+
+
+def cut_at(found: Pass, tokens: int, index: int, why: str) -> Cut:
+    """The cut before score ``index`` of the pass: only tokens scored from there on may change."""
+    keep = first_scored(found, tokens) < index
+    keep[0] = True
+    return Cut(index, keep, why)
+
+
+def cuts(found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: int) -> list[Cut]:
+    """Two or three cuts: inside a chunk near the middle, inside the last tenth, and just after a chunk's edge.
+
+    ``trained`` holds the event numbers at which weights were updated; a chunk is what is scored between two of them.
+    """
+    size = found.positions.size
+    seqs = scores.seq[found.scores]
+    chunk = np.searchsorted(trained, seqs)
+    chosen = [cut_at(found, tokens, _inside(chunk, seqs, size // 2), "inside a chunk, near the middle of the pass")]
+    late = _inside(chunk, seqs, size - max(2, size // 20))
+    if late > chosen[0].index:
+        chosen.append(cut_at(found, tokens, late, "in the last tenth of the pass"))
+    edges = np.flatnonzero(np.diff(chunk)) + 1
+    if edges.size > 1:
+        edge = int(edges[np.abs(edges - size // 3).argmin()])
+        chosen.append(cut_at(found, tokens, edge, "at a chunk's edge"))
+    return [c for c in chosen if 0 < c.index < size]
+
+
+def _inside(chunk: NDArray[np.int64], seqs: NDArray[np.int64], near: int) -> int:
+    """An index in the middle of one row block of the chunk around ``near``."""
+    near = min(max(near, 0), chunk.size - 1)
+    for groups in (seqs, chunk):
+        members = np.flatnonzero(groups == groups[near])
+        if members.size >= 4:
+            return int(members[members.size // 2])
+    return near
+
+
+def comparable(found: Pass, scores: ScoreTable, cut: Cut) -> NDArray[np.int64]:
+    """Indices of the pass's scores that must not notice the change: before the cut, no changed token in their row."""
+    changed = np.concatenate([[0], np.cumsum(~cut.keep)])
+    before = np.arange(cut.index)
+    position = found.positions[before]
+    row = scores.row[found.scores[before]]
+    known = (position != NOWHERE) & (row != NOWHERE)
+    start = np.maximum(np.minimum(row, position) - 1, 0)
+    untouched = changed[np.maximum(position, 0) + 1] == changed[start]
+    return before[known & untouched]
