@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .sidefiles import byte_tokenizer_json, tokenizer_meta, vocab_lines
 from .spec import Stream, World, WorldSpec
 
 _TRAIN, _VAL, _VAL_BYTES = "fineweb_train_{:06d}.bin", "fineweb_val_000000.bin", "fineweb_val_bytes_000000.bin"
+_Files = Sequence[tuple[str, bytes]]
+"""Name below a place ("" for the place itself) and content."""
 _CASEOPS = "lossless_caps_caseops_v1_reserved"
 
 
@@ -23,9 +26,15 @@ class Places:
     """Folders of shards."""
     tokenizer_paths: tuple[str, ...] = ()
     """Tokenizer files, by their ending: ``.json`` (byte tokenizer), ``.npz`` (byte tables), ``.vocab`` (piece list),
-    anything else a SentencePiece model; a ``.model`` gets a ``.vocab`` beside it."""
+    anything else a SentencePiece model; a ``.model`` asked for brings its ``.vocab``."""
     byte_side_dirs: tuple[str, ...] = ()
-    """Folders for ``fineweb_val_bytes_*.bin``; the default ones of a ``caseops`` world are among them."""
+    """Folders for ``fineweb_val_bytes_*.bin``; in a ``caseops`` world every data folder is one."""
+    train_files: tuple[str, ...] = ()
+    """Files that shall hold the first training shard, where a script has a name of its own for it."""
+    val_files: tuple[str, ...] = ()
+    """Files that shall hold the validation shard, likewise."""
+    refused: tuple[str, ...] = ()
+    """Set by ``lay_out``: places asked for that could not be written, each with the reason."""
 
 
 def default_places(spec: WorldSpec) -> Places:
@@ -39,29 +48,37 @@ def default_places(spec: WorldSpec) -> Places:
     base = f"data/datasets/fineweb10B_sp{size}_caseops/datasets"
     folders = (f"{base}/datasets/fineweb10B_sp{size}_{_CASEOPS}", f"data/datasets/fineweb10B_sp{size}_{_CASEOPS}")
     name = f"tokenizers/fineweb_{size}_bpe_{_CASEOPS}.model"
-    return Places(folders + plain.data_dirs, (f"{base}/{name}", f"data/{name}", *plain.tokenizer_paths), folders)
+    return Places(folders + plain.data_dirs, (f"{base}/{name}", f"data/{name}", *plain.tokenizer_paths))
 
 
 def lay_out(world: World, stream: Stream, root: Path, places: Places | None = None) -> Places:
     """Write all toy files of ``world`` with ``stream`` as its validation stream, at the default and given places.
 
     ``root`` exists and holds what the sandbox mounts at /golf; absolute guest paths outside /golf go below
-    ``root/abs``. A file that is already at one of the places is replaced. Returns all places, for ``swap_val``.
+    ``root/abs``. A file that is already at one of the places is replaced, so a shipped tokenizer becomes the toy one.
+    Returns the places written, for ``swap_val``; those given that could not be are in ``refused``.
 
     Raises:
-        OSError: a part of a path is a link or a file, or the disk refuses.
-        ValueError: an empty path.
+        OSError: a part of a default path is a link or a file, or the disk refuses.
     """
-    merged = _merge(default_places(world.spec), places or Places())
-    for folder in merged.data_dirs:
-        for index, shard in enumerate(world.train):
-            _write(root, folder, _TRAIN.format(index), shards.shard_bytes(shard.tokens))
-    for guest in merged.tokenizer_paths:
-        _write(root, guest, "", _tokenizer_file(world, guest))
-        if guest.endswith(".model"):
-            _write(root, guest.removesuffix(".model") + ".vocab", "", vocab_lines(world.pieces))
-    swap_val(stream, root, merged)
-    return merged
+    base, wanted = default_places(world.spec), _merge(world.spec, places or Places())
+    refused: list[str] = []
+
+    def written(guests: tuple[str, ...], fixed: tuple[str, ...], files: Callable[[str], _Files]) -> tuple[str, ...]:
+        return tuple(guest for guest in guests if _put(root, guest, files(guest), guest in fixed, refused))
+
+    train = [(_TRAIN.format(index), shards.shard_bytes(shard.tokens)) for index, shard in enumerate(world.train)]
+    sides = [(_VAL_BYTES, shards.shard_bytes(stream.bytes))]
+    done = Places(
+        written(wanted.data_dirs, base.data_dirs, lambda _: train),
+        written(wanted.tokenizer_paths, base.tokenizer_paths, lambda guest: _tokenizer_files(world, guest)),
+        written(wanted.byte_side_dirs, base.data_dirs, lambda _: sides),
+        written(wanted.train_files, (), lambda _: [("", content) for _, content in train[:1]]),
+        written(wanted.val_files, (), lambda _: [("", shards.shard_bytes(stream.tokens))]),
+        tuple(refused),
+    )
+    swap_val(stream, root, done)
+    return done
 
 
 def swap_val(stream: Stream, root: Path, places: Places) -> None:
@@ -74,26 +91,43 @@ def swap_val(stream: Stream, root: Path, places: Places) -> None:
     """
     for folder in places.data_dirs:
         _write(root, folder, _VAL, shards.shard_bytes(stream.tokens))
+    for guest in places.val_files:
+        _write(root, guest, "", shards.shard_bytes(stream.tokens))
     for folder in places.byte_side_dirs:
         _write(root, folder, _VAL_BYTES, shards.shard_bytes(stream.bytes))
 
 
 def _write(root: Path, guest: str, name: str, content: bytes) -> None:
-    path = host_relative(guest)
-    write_inside(root, f"{path}/{name}".strip("/") if name else path, content)
+    write_inside(root, "/".join(part for part in (host_relative(guest), name) if part), content)
 
 
-def _tokenizer_file(world: World, guest: str) -> bytes:
+def _put(root: Path, guest: str, files: _Files, must: bool, refused: list[str]) -> bool:
+    try:
+        for name, content in files:
+            _write(root, guest, name, content)
+    except (OSError, ValueError) as error:
+        if must:
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        refused.append(f"{guest}: {reason}")
+        return False
+    return True
+
+
+def _tokenizer_files(world: World, guest: str) -> _Files:
+    """The file for ``guest`` itself (name "") by its ending."""
     if guest.endswith(".json"):
-        return json.dumps(byte_tokenizer_json(world.spec), indent=2).encode()
+        return [("", json.dumps(byte_tokenizer_json(world.spec), indent=2).encode())]
     if guest.endswith(".npz"):
-        return tokenizer_meta(pieces.of(world.spec))
-    return vocab_lines(world.pieces) if guest.endswith(".vocab") else world.tokenizer
+        return [("", tokenizer_meta(pieces.of(world.spec)))]
+    return [("", vocab_lines(world.pieces) if guest.endswith(".vocab") else world.tokenizer)]
 
 
-def _merge(base: Places, more: Places) -> Places:
-    return Places(
-        tuple(dict.fromkeys(base.data_dirs + more.data_dirs)),
-        tuple(dict.fromkeys(base.tokenizer_paths + more.tokenizer_paths)),
-        tuple(dict.fromkeys(base.byte_side_dirs + more.byte_side_dirs)),
-    )
+def _merge(spec: WorldSpec, more: Places) -> Places:
+    base = default_places(spec)
+    folders = tuple(dict.fromkeys(base.data_dirs + more.data_dirs))
+    sides = (*more.byte_side_dirs, *(folders if spec.tokenizer == "caseops" else ()))
+    models = base.tokenizer_paths + more.tokenizer_paths
+    lists = tuple(path.removesuffix(".model") + ".vocab" for path in models if path.endswith(".model"))
+    tokenizers = tuple(dict.fromkeys(models + lists))
+    return Places(folders, tokenizers, tuple(dict.fromkeys(sides)), more.train_files, more.val_files)
