@@ -2,7 +2,8 @@
 
 What is laid out follows from a reading of 200 submissions drawn at random: 197 read shards of this format, all with
 uint16 tokens and any number of files; 15 look for byte side files beside them, 2 for tables of bytes per piece, 1 for a
-byte tokenizer. None reads the documents as text, a manifest of the data set or tokens of another width.
+byte tokenizer. The other three: one makes its own data from parquet files with tiktoken (not laid out), in two no
+reading of shards is to be seen. None needs the documents as JSON lines, a manifest, or tokens of another width.
 """
 
 from __future__ import annotations
