@@ -36,10 +36,10 @@ def command(
     argv: Sequence[str],
     *,
     binds: Iterable[Bind] = (),
-    cwd: str = "/golf",
     env: Mapping[str, str] | None = None,
     limits: Limits | None = None,
-    sync_fds: tuple[int, int] | None = None,
+    tell_fd: int | None = None,
+    wait_fd: int | None = None,
     bwrap: str = "bwrap",
 ) -> list[str]:
     """The command that runs ``argv`` isolated.
@@ -47,14 +47,15 @@ def command(
     Args:
         argv: the launcher's command line, paths as seen inside.
         binds: what the guest gets besides the system, the interpreter and this package, later ones over earlier ones.
-        cwd: absolute, inside.
         env: the guest's whole environment.
         limits: of these only ``tmp_bytes`` counts here; the launcher sets the rest.
-        sync_fds: for root: (descriptor to wait on, descriptor for information), see `auditor.sandbox.userns`.
+        tell_fd: descriptor on which bubblewrap tells the number of its inner process.
+        wait_fd: for root, descriptor on which it waits until its users are mapped, see `auditor.sandbox.userns`.
         bwrap: the program.
     """
     size = str((limits or Limits()).tmp_bytes)
-    line = [bwrap, *NAMESPACES, *_user(sync_fds), "--perms", "0755", "--dir", "/etc", *_system()]
+    line = [bwrap, *NAMESPACES, *_user(wait_fd), "--perms", "0755", "--dir", "/etc", *_system()]
+    line += ["--info-fd", str(tell_fd)] if tell_fd is not None else []
     line += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp"):
         line += ["--perms", "1777", "--size", size, "--tmpfs", folder]
@@ -65,19 +66,18 @@ def command(
         for parent in reversed(Path(bind.guest).parents[:-1]):  # by itself bubblewrap locks them to others
             line += ["--perms", "0755", "--dir", str(parent)]
         line += ["--bind" if bind.writable else "--ro-bind", str(bind.host), bind.guest]
-    line += ["--remount-ro", "/", "--chdir", cwd]
+    line += ["--remount-ro", "/", "--chdir", "/"]
     for name, value in (env or {}).items():
         line += ["--setenv", name, value]
     return [*line, "--", *argv]
 
 
-def _user(sync_fds: tuple[int, int] | None) -> list[str]:
+def _user(wait_fd: int | None) -> list[str]:
     """The guest is user 1000. Root maps two users by itself and the launcher changes from the first to the second."""
-    if sync_fds is None:
+    if wait_fd is None:
         return ["--disable-userns", "--uid", str(GUEST_ID), "--gid", str(GUEST_ID)]
-    wait, tell = (str(fd) for fd in sync_fds)
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return ["--uid", "0", "--gid", "0", "--userns-block-fd", wait, "--info-fd", tell, *rights]
+    return ["--uid", "0", "--gid", "0", "--userns-block-fd", str(wait_fd), *rights]
 
 
 def _system() -> list[str]:

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import select
 import signal
 import struct
 import sys
@@ -56,10 +57,13 @@ def main() -> None:
         resource.setrlimit(which, (value, value))
     if spec["isolated"]:
         refuse_calls()
+    if host_is_gone():
+        sys.exit(1)
     try:
+        os.chdir(spec["cwd"])
         os.execvp(argv[0], argv)
     except OSError as error:
-        print(f"sandbox: cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
+        print(f"sandbox: cannot start {argv[0]} in {spec['cwd']}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
 
 
@@ -73,6 +77,13 @@ def close_all_but(keep: set[int]) -> None:
                 continue
     for fd in keep:
         os.set_inheritable(fd, True)
+
+
+def host_is_gone() -> bool:
+    """Does nobody read stderr any more? (The death of a host before bubblewrap asked to be told goes unnoticed.)"""
+    watched = select.poll()
+    watched.register(2, 0)
+    return bool(watched.poll(0))
 
 
 def take_user(uid: int) -> None:
@@ -96,19 +107,44 @@ def prctl(option: int, *arguments: object) -> None:
 
 
 def stay_as_reaper() -> None:
-    """Without a process namespace: stay as parent of all orphans, so that none gets out of the host's sight."""
+    """Without a process namespace: stay as parent of all orphans, and end them when guest or host ends."""
     prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
-    prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     guest = os.fork()
     if guest == 0:
         return
+    signal.signal(signal.SIGTERM, lambda number, frame: leave(128 + number))
+    prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
+    if host_is_gone():
+        leave(1)
     close_all_but(set())
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         pid, status = os.wait()
         if pid == guest:
             code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
+            leave(code if code >= 0 else 128 - code)
+
+
+def leave(code: int) -> None:
+    """Kill all children, and theirs as they become ours, then exit."""
+    while children := own_children():
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        os.wait()
+    os._exit(code)
+
+
+def own_children() -> list[int]:
+    """Children of this process, dead ones that wait for it included."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = file.read().rpartition(")")[2].split()[1]
+            except OSError:  # it ended meanwhile
+                continue
+            found += [int(name)] if int(parent) == os.getpid() else []
+    return found
 
 
 def program(audit_arch: int, calls: dict[str, int]) -> list[tuple[int, int, int, int]]:

@@ -81,7 +81,7 @@ def _about(bwrap: str) -> tuple[str, str]:
 def try_it(bwrap: str) -> str:
     """Start this interpreter isolated, with all that a guest gets. Empty when it ran, else what was said."""
     try:
-        popen = spawn(True, [sys.executable, "-c", "print('ran')"], cwd="/", limits=Limits(), bwrap=bwrap)
+        popen = spawn(True, [sys.executable, "-c", "print('ran')"], cwd="/", limits=Limits(), bwrap=bwrap).popen
         said, complaint = popen.communicate(timeout=TRIAL_SECONDS)
     except subprocess.TimeoutExpired:
         popen.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from auditor.sandbox import scratch, watch
 from auditor.sandbox.bubblewrap import Bind
 from auditor.sandbox.levels import Level, NoIsolation, detect
 from auditor.sandbox.limits import Limits
-from auditor.sandbox.spawn import spawn
+from auditor.sandbox.spawn import Spawned, spawn
 
 LOOK_SECONDS = 0.1
 JOIN_SECONDS = 5.0
@@ -62,15 +62,16 @@ def start(
         raise NoIsolation(f"{found.reason}; {found.hint}" if found.hint else found.reason)
     bound, limits = tuple(binds), limits or Limits()
     isolated = found.level is Level.BUBBLEWRAP
-    popen = spawn(isolated, argv, binds=bound, cwd=cwd, env=env, limits=limits, pass_fds=pass_fds)
-    return Sandboxed(popen, found.level, limits, tuple(bind.host for bind in bound if bind.writable))
+    spawned = spawn(isolated, argv, binds=bound, cwd=cwd, env=env, limits=limits, pass_fds=pass_fds)
+    return Sandboxed(spawned, found.level, limits, tuple(bind.host for bind in bound if bind.writable))
 
 
 class Sandboxed:
     """A running guest. ``stdin`` and ``stdout`` are unbuffered pipes of bytes; stderr is collected."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], level: Level, limits: Limits, writable: Sequence[Path]) -> None:
+    def __init__(self, spawned: Spawned, level: Level, limits: Limits, writable: Sequence[Path]) -> None:
         """Take over a process from `spawn` and watch it. Use `start`."""
+        popen = spawned.popen
         assert popen.stdin and popen.stdout and popen.stderr
         self.level = level
         self.limits = limits
@@ -80,6 +81,7 @@ class Sandboxed:
         self.stopped: str | None = None
         """Why the watchdog killed it, as a sentence part ("wall time limit of 5 s"), or None."""
         self._popen = popen
+        self._first = watch.identify(spawned.first) if spawned.first else None
         self._writable = writable
         self._started = time.monotonic()
         self._reap_lock = threading.Lock()
@@ -119,11 +121,14 @@ class Sandboxed:
 
     def kill(self) -> None:
         """Kill the guest and everything it started; returns when they are gone. OSError when something lives on."""
+        gone = True
         if self.poll() is None:
             gone = watch.kill_tree(self.pid)
             self._reap(0)
-            if not gone:
-                raise OSError(f"processes of the guest {self.pid} survived being killed")
+        if self._first:  # the first process of a namespace is gone only when all others are
+            gone = watch.wait_gone({self._first}, time.monotonic() + JOIN_SECONDS)
+        if not gone:
+            raise OSError(f"processes of the guest {self.pid} survived being killed")
 
     def close(self) -> None:
         """Kill it, stop watching, close the pipes."""
@@ -172,7 +177,9 @@ class Sandboxed:
                 pid, status, used = os.wait4(self.pid, flags)
                 if pid:
                     self._popen.returncode = os.waitstatus_to_exitcode(status)
-                    self._peak = max(self._peak, used.ru_maxrss * watch.KIB)
+                    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                    if used.ru_maxrss > own:  # up to this process's own size it may be the copy that became the guest
+                        self._peak = max(self._peak, used.ru_maxrss * watch.KIB)
                     self._ended.set()
             return self._popen.returncode
 

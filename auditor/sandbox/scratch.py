@@ -60,9 +60,10 @@ class Scratch:
                 raise
             except OSError as error:
                 raise Unsafe(f"{relative}: {error.strerror}") from error
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise Unsafe(f"{relative}: not a regular file")
             with open(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise Unsafe(f"{relative}: not a regular file")
                 return file.read(limit)
 
     @contextlib.contextmanager

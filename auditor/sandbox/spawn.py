@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from auditor.sandbox import bubblewrap, userns
 from auditor.sandbox.bubblewrap import Bind
 from auditor.sandbox.limits import Limits
+from auditor.sandbox.scratch import Unsafe
 
-LAUNCHER = "sandbox/launch.py"
 PLAIN_ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/golf",
@@ -23,6 +25,14 @@ PLAIN_ENV = {
     "PYTHONPATH": bubblewrap.GUEST_PACKAGE_ROOT,
 }
 """What every guest gets; nothing of the host's environment is among it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A started process; ``first`` is process 1 of its namespace as the host numbers it (None without isolation)."""
+
+    popen: subprocess.Popen[bytes]
+    first: int | None = None
 
 
 def spawn(
@@ -35,70 +45,87 @@ def spawn(
     limits: Limits,
     pass_fds: Sequence[int] = (),
     bwrap: str = "bwrap",
-) -> subprocess.Popen[bytes]:
-    """Start ``argv``; stdin, stdout and stderr are pipes of bytes. OSError when it cannot be started."""
+) -> Spawned:
+    """Start ``argv``; stdin, stdout and stderr are pipes of bytes.
+
+    Raises:
+        OSError: it cannot be started.
+        Unsafe: a folder to bind is reached by a link inside another one.
+    """
     extra = [Bind(Path(p), p) for p in bubblewrap.extra_site_folders()]
     bound = [*extra, *binds]
     full = {**PLAIN_ENV, **(env or {})}
     full["PYTHONPATH"] = os.pathsep.join([full["PYTHONPATH"], *(bind.guest for bind in extra)])
     as_root = isolated and os.geteuid() == 0
-    launched = _launched(isolated, as_root, argv, limits, pass_fds)
-    if not isolated:
-        names = Names(bound)
-        there = [names.real(word) for word in launched]
-        clear = {name: names.real_list(value) for name, value in full.items()}
-        return _popen(there, clear, pass_fds, cwd=names.real(cwd))
-    mapping = userns.Mapping() if as_root else None
-    line = bubblewrap.command(launched, binds=bound, cwd=cwd, env=full, limits=limits, bwrap=bwrap,
-                              sync_fds=mapping.guest_fds if mapping else None)  # fmt: skip
-    if mapping is None:
-        return _popen(line, {}, pass_fds)
-    return _popen_mapped(line, mapping, bound, pass_fds)
-
-
-def _launched(
-    isolated: bool, as_root: bool, argv: Sequence[str], limits: Limits, pass_fds: Sequence[int]
-) -> list[str]:
-    root = bubblewrap.GUEST_PACKAGE_ROOT + "/" + bubblewrap.PACKAGE.name if isolated else str(bubblewrap.PACKAGE)
-    spec = {
+    spec: dict[str, Any] = {
         "isolated": isolated,
         "keep": list(pass_fds),
         "uid": bubblewrap.GUEST_ID if as_root else None,
         "rlimits": limits.rlimits(isolated),
+        "cwd": cwd,
     }
-    return [sys.executable, "-I", "-S", f"{root}/{LAUNCHER}", json.dumps(spec), "--", *argv]
-
-
-def _popen_mapped(
-    line: list[str], mapping: userns.Mapping, binds: Sequence[Bind], pass_fds: Sequence[int]
-) -> subprocess.Popen[bytes]:
+    if not isolated:
+        names = Names(bound)
+        spec["cwd"] = names.real(cwd)
+        clear = {name: names.real_list(value) for name, value in full.items()}
+        there = [names.real(word) for word in argv]
+        return Spawned(_popen(launcher(str(bubblewrap.PACKAGE), spec, there), clear, pass_fds))
+    launched = launcher(f"{bubblewrap.GUEST_PACKAGE_ROOT}/{bubblewrap.PACKAGE.name}", spec, argv)
+    check_hosts(bound)
+    shake = userns.Handshake(as_root)
+    line = bubblewrap.command(launched, binds=bound, env=full, limits=limits, bwrap=bwrap,
+                              tell_fd=shake.tell, wait_fd=shake.wait)  # fmt: skip
     try:
-        for bind in binds:
-            if bind.writable:
-                userns.hand_over(bind.host)
-        popen = _popen(line, {}, (*pass_fds, *mapping.guest_fds), groups=())
+        if as_root:
+            for bind in bound:
+                if bind.writable:
+                    userns.hand_over(bind.host)
+        popen = _popen(line, {}, (*pass_fds, *shake.guest_fds), groups=() if as_root else None)
     except OSError:
-        mapping.abandon()
+        shake.abandon()
         raise
+    return Spawned(popen, _complete(shake, popen))
+
+
+def _complete(shake: userns.Handshake, popen: subprocess.Popen[bytes]) -> int:
     try:
-        mapping.complete()
+        return shake.complete()
     except OSError as error:
         popen.kill()
         said = popen.communicate()[1].decode("utf-8", "replace").strip()
         raise OSError(said or str(error)) from error
-    return popen
+
+
+def launcher(package: str, spec: Mapping[str, Any], argv: Sequence[str]) -> list[str]:
+    """The command that applies ``spec`` (see `auditor.sandbox.launch`) and becomes ``argv``."""
+    return [sys.executable, "-I", "-S", f"{package}/sandbox/launch.py", json.dumps(spec), "--", *argv]
 
 
 def _popen(
     line: Sequence[str],
     env: Mapping[str, str],
     pass_fds: Sequence[int],
-    cwd: str | None = None,
     groups: Sequence[int] | None = None,
 ) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
-    return subprocess.Popen(line, env=env, pass_fds=tuple(pass_fds), cwd=cwd, extra_groups=groups, bufsize=0,
+    return subprocess.Popen(line, env=env, pass_fds=tuple(pass_fds), extra_groups=groups, bufsize=0,
                             stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)  # fmt: skip
+
+
+def check_hosts(binds: Sequence[Bind]) -> None:
+    """Look at what is to be bound.
+
+    Raises:
+        FileNotFoundError: something is missing.
+        Unsafe: a path inside a writable folder is reached through a link, which an earlier guest may have laid.
+    """
+    for bind in binds:
+        os.stat(bind.host)
+    for top in (bind.host for bind in binds if bind.writable):
+        for host in (bind.host for bind in binds if bind.host == top or top in bind.host.parents):
+            below = [host, *host.parents][: len(host.parts) - len(top.parts) + 1]
+            if any(path.is_symlink() for path in below):
+                raise Unsafe(f"{host}: a link stands where a folder to bind was laid")
 
 
 class Names:

@@ -31,39 +31,56 @@ def hand_over(folder: Path) -> None:
             os.chown(os.path.join(top, name), own, own, follow_symlinks=False)
 
 
-class Mapping:
-    """The two pipes by which bubblewrap waits until its users are mapped."""
+class Handshake:
+    """The pipes by which bubblewrap tells its inner process and, for root, waits until its users are mapped."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_root: bool) -> None:
         """Open them."""
-        self._wait, self._go = os.pipe()
-        self._told, self._tell = os.pipe()
-        self.guest_fds = (self._wait, self._tell)
+        self._told, self.tell = os.pipe()
+        self.wait: int | None = None
+        self._go: int | None = None
+        if as_root:
+            self.wait, self._go = os.pipe()
 
-    def complete(self) -> None:
-        """After bubblewrap has started: map the users and let it go on. OSError when it failed before."""
-        os.close(self._wait)
-        os.close(self._tell)
+    @property
+    def guest_fds(self) -> tuple[int, ...]:
+        """The descriptors that bubblewrap inherits."""
+        return (self.tell,) if self.wait is None else (self.tell, self.wait)
+
+    def complete(self) -> int:
+        """After bubblewrap has started: map the users, let it go on, and return its process 1 as the host numbers it.
+
+        Raises:
+            OSError: bubblewrap failed before.
+        """
+        for fd in self.guest_fds:
+            os.close(fd)
         try:
             child = self._child()
-            lines = f"0 0 1\n{GUEST_ID} {host_id()} 1\n"
-            for name in ("uid_map", "gid_map"):
-                Path(f"/proc/{child}/{name}").write_text(lines, encoding="ascii")
-            os.write(self._go, b"x")
+            if self._go is not None:
+                lines = f"0 0 1\n{GUEST_ID} {host_id()} 1\n"
+                for name in ("uid_map", "gid_map"):
+                    Path(f"/proc/{child}/{name}").write_text(lines, encoding="ascii")
+                os.write(self._go, b"x")
+            return child
         finally:
-            os.close(self._told)
-            os.close(self._go)
+            self._close(self._told, self._go)
 
     def abandon(self) -> None:
         """When bubblewrap could not be started at all."""
-        for fd in (self._wait, self._go, self._told, self._tell):
-            os.close(fd)
+        self._close(self._told, self._go, *self.guest_fds)
+
+    @staticmethod
+    def _close(*fds: int | None) -> None:
+        for fd in fds:
+            if fd is not None:
+                os.close(fd)
 
     def _child(self) -> int:
         text = b""
         while b"}" not in text:
             part = os.read(self._told, 4096)
             if not part:
-                raise OSError("bubblewrap ended before its users were mapped")
+                raise OSError("bubblewrap ended before it had made the sandbox")
             text += part
         return int(json.loads(text)["child-pid"])

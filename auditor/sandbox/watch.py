@@ -56,6 +56,12 @@ def _stat(pid: str | int) -> list[str] | None:
         return None
 
 
+def identify(pid: int) -> Seen | None:
+    """The process that has this number now."""
+    fields = _stat(pid)
+    return Seen(pid, fields[19]) if fields else None
+
+
 def alive(seen: Seen) -> bool:
     """Is this very process still running (a zombie is not)?"""
     fields = _stat(seen.pid)
