@@ -171,6 +171,51 @@ def _env_read(node: ast.expr) -> str | None:
     return _name(node.args[0]) if is_helper else None
 
 
+def env_readers(tree: ast.Module) -> frozenset[str]:
+    """Names that stand for reading the environment: ``_E = os.environ.get`` and functions that read their parameter."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            if _is_reader(node.value):
+                found.add(node.targets[0].id)
+            elif isinstance(node.value, ast.Lambda) and _reads_first(node.value.args, [node.value.body]):
+                found.add(node.targets[0].id)
+        elif isinstance(node, ast.FunctionDef) and _reads_first(node.args, node.body):
+            found.add(node.name)
+    return frozenset(found)
+
+
+def _is_reader(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and (
+        node.attr == "getenv"
+        or (node.attr == "get" and getattr(node.value, "attr", getattr(node.value, "id", "")) == "environ")
+    )
+
+
+def _reads_first(args: ast.arguments, body: Iterable[ast.AST]) -> bool:
+    """Whether the first parameter is used as the name of an environment variable."""
+    if not args.args:
+        return False
+    first = args.args[0].arg
+    for node in (inner for top in body for inner in ast.walk(top)):
+        key: ast.expr | None = None
+        if isinstance(node, ast.Call) and _is_reader(node.func) and node.args:
+            key = node.args[0]
+        elif isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "environ":
+            key = node.slice
+        if isinstance(key, ast.Name) and key.id == first:
+            return True
+    return False
+
+
+def env_read(node: ast.expr, readers: frozenset[str] = frozenset()) -> str | None:
+    """The variable that ``node`` reads from the environment; ``readers`` are further names that do (`env_readers`)."""
+    name = _env_read(node)
+    if name is None and isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in readers:
+        name = _name(node.args[0])
+    return name
+
+
 def _name(node: ast.expr) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ENV_NAME.match(node.value):
         return node.value

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from auditor.intake.knobs import _env_read
+from auditor.intake.knobs import env_read
 
 MAX_DEPTH = 30
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -29,6 +29,8 @@ class Scope:
 
     names: dict[str, ast.expr | None] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    readers: frozenset[str] = frozenset()
+    """Names of functions that read the environment."""
 
 
 def worth(node: ast.expr | None, scope: Scope, depth: int = 0) -> int | float | str | bool | None:
@@ -94,7 +96,7 @@ def _joined(node: ast.JoinedStr, scope: Scope, depth: int) -> str | None:
 
 
 def _call(node: ast.Call | ast.Subscript, scope: Scope, depth: int) -> int | float | str | bool | None:
-    name = _env_read(node)
+    name = env_read(node, scope.readers)
     if name is not None:
         if name in scope.env:
             return scope.env[name]

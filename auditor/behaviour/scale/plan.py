@@ -171,7 +171,7 @@ def allowed(site: Site, role: str, sites: list[Site]) -> bool:
             return not any(role_of(s.words, s.value) == "model_dim" for s in decided)
         if site.words == "block_size":
             return False
-        return role in _IN_CALLS or (role in ("inner_steps", "iterations") and (number_of(site) or 0) >= 20)
+        return role in _IN_CALLS or (role in ("inner_steps", "repeats") and (number_of(site) or 0) >= 20)
     number = number_of(site) or 0
     return role not in ("every", "warmup", "log_every", "val_every", "layer_index") and number > 1
 

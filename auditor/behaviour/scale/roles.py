@@ -34,6 +34,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("wallclock", r"^(?:max_)?(?:train(?:ing)?_)?wall_?clock(?:_(?:seconds|secs?|s|limit|cap|budget))*$"
                   r"|^max_(?:train(?:ing)?_)?(?:seconds|time|minutes)$|^(?:train(?:ing)?_)?time_(?:limit|budget|cap)\w*$"
                   r"|^max_wall\w*$"),
+    ("value", r"cache_size_limit|log_cache|(?:^|_)schedule$|hessian_rows|macro|^max_slide|(?:^|_)min_(?:count|params)"),
     ("value", _words("seconds", "secs", "ms", "minutes", "hours")),
     ("tablebits", r"(?:table|hash|bucket|log2)\w*_bits$|^bits_(?:table|hash)|" + _W + _NGRAM + r"\w*_log2\w*$"),
     ("value", _words(r"bits?\w*", "bytes", "mb", "numel", "percent", "dtype")),
@@ -51,7 +52,6 @@ _TABLE: tuple[tuple[str, str], ...] = (
                 + r"\w*_(?:vocab_size|vocab|table_size|size|bins|entries|slots|rows|capacity|buckets)$"
                 + r"|^(?:table|hash|cache)_(?:size|bins|slots|entries)$|^(?:num|n)_hash\w*$"),
     ("vocab", r"^(?:n_|num_)?vocab(?:_size)?$"),
-    ("value", r"cache_size_limit|log_cache"),
     ("heads", r"^(?:(?:num|n)_)?(?:q_|query_|attention_|attn_)?heads?$|^n_?heads?$"),
     ("kv_heads", r"^(?:(?:num|n)_)?(?:kv|key_value)_?heads?$"),
     ("other_heads", r"_(?:kv_)?heads$"),
@@ -62,7 +62,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
                      "d_embed", "d_hidden", "hidden_base", "dims")),
     ("rank", r"(?:^|_)(?:lora|lowrank|low_rank|adapter|svd|q|kv|tt|ssm|trigram|bigram)\w*_(?:rank|r)$|^rank_dim$"),
     ("epochs", r"(?:^|_)epochs?(?:_per_chunk|_per_\w+)?$|(?:^|_)passes$"),
-    ("stride", r"(?:^|_)strides?(?:_(?:tokens|len))?$"),
+    ("stride", r"(?:^|_)(?:strides?|slide|hop)(?:_(?:tokens|len))?$"),
     ("docs", r"(?:^|_)(?:docs?|documents)(?:_(?:limit|count))?$"),
     ("batch_tokens", r"(?:^|_)batch_(?:size_)?(?:tokens|toks)$|(?:^|_)tokens_per_(?:batch|step)$|^total_batch_size$"),
     ("val_batch", r"^(?:val|valid|validation|eval)_batch_size$"),
@@ -70,7 +70,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
               r"|^(?:segment|block|shard|window)_tokens$|(?:^|_)segment_(?:size|len)$"),
     ("batch", r"(?:^|_)batch(?:_(?:seqs|size|windows|docs|sequences|samples|chunks))?$|^(?:b_?seqs|batch_n|bsz|bs)$"
               r"|(?:^|_)(?:micro|device)_batch\w*$|(?:^|_)slice_seqs$|_seqs$"),
-    ("calib", r"calib\w*(?:batches|samples|seqs|steps|n|tokens)?$|(?:^|_)(?:n_|num_)?(?:calib|hessian)\w*$"
+    ("calib", r"calib\w*(?:batches|samples|seqs|steps|n|tokens)?$|(?:^|_)(?:n_|num_)?calib\w*$|hessian\w*_(?:batches|samples|seqs)$"
               r"|^gptq_(?:n_)?(?:samples|batches|seqs|n_samples)$|^(?:num|n)_(?:seqs|samples)$|^n_?samples$"),
     ("seq_len", r"(?:^|_)seq(?:uence)?_?len(?:gth)?(?:_\w+)?$"
                 r"|^(?:eval_|train_|val_)?(?:ctx|context)(?:_(?:len|length|size))?$"
@@ -78,11 +78,14 @@ _TABLE: tuple[tuple[str, str], ...] = (
                 r"|^prog_seq_phase\d_len$|^seq_curriculum_initial$|_seq$|^t_(?:train|eval)$"),
     ("window", r"(?:^|_)(?:window|sliding_window)(?:_size|_len|_tokens)?$"),
     ("warmup", r"^(?:compile_|kernel_|prewarm_|loop_|jit_)?warm_?up_(?:steps|iters|iterations)$|^warmup$"),
-    ("steps", r"(?:^|_)(?:steps?|iters?|iterations)(?:_\w+)?$"
-              r"|^(?:warmdown|cooldown|swa|qat|ema|lawa)_(?:start|end|iters)$"),
+    ("steps", r"(?:start|end|stop|begin|warm_?up|warm_?down|cool_?down|decay|ramp|hold|stage|phase|recur|swa|ema|qat|late|"
+              r"transition|freeze|unfreeze|after|at|until|from|switch|anneal|tail|stable)\w*_(?:steps?|iters?|iterations)$"
+              r"|^(?:warmdown|cooldown|swa|qat|ema|lawa)_(?:start|end|iters|begin)$"),
+    ("repeats", r"(?:^|_)(?:n_|num_)?(?:steps|iters?|iterations)(?:_\w+)?$"),
     ("lawa", r"^lawa_k$|^swa_(?:last_n|window|checkpoints)$|^swa_steps$"),
     ("token_limit", r"(?:^|_)(?:subset|max|debug|limit|prefix|score|prefill|build|fit|train)_(?:\w+_)?tokens$"
                     r"|tokens_limit$"),
+    ("length", r"(?:^|_)(?:tokens|len|length|toks|ctx|focal)$"),
 )  # fmt: skip
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _TABLE)
 _VALUE = re.compile(_VALUES)
@@ -100,8 +103,10 @@ def role_of(words: str, value: int | float | str | None) -> str:
         if pattern.search(words):
             if role not in ("wallclock", "reserve", "tablebits") and _VALUE.search(words):
                 return "value"
-            if role in ("steps", "iterations") and _INNER_RE.search(words):
+            if role in ("steps", "iterations", "repeats") and _INNER_RE.search(words):
                 return "inner_steps"
+            if role in ("batch", "docs") and "max_seqs" in words:
+                return "value"
             return role
     return "value"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from auditor.behaviour.scale.evaluate import Scope, worth
-from auditor.intake.knobs import _env_read
+from auditor.intake.knobs import env_read, env_readers
 
 Number = int | float
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -30,6 +30,8 @@ class Site:
     span: tuple[int, int, int] | None = None
     owner: str = ""
     """Function or class around it (for a keyword: the function called)."""
+    kind: str = ""
+    """``int`` or ``float`` where the source converts the text."""
 
     @property
     def words(self) -> str:
@@ -39,7 +41,7 @@ class Site:
 
 def scope_of(trees: list[ast.Module], env: dict[str, str]) -> Scope:
     """Names bound at module level and in class bodies, over all files."""
-    scope = Scope(env=env)
+    scope = Scope(env=env, readers=frozenset().union(*(env_readers(tree) for tree in trees)))
     for tree in trees:
         for body in [tree.body, *(n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef))]:
             for statement in _flat(body):
@@ -69,15 +71,17 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
     """All knobs of one file, in the order of the source; environment variables once."""
     found: list[Site] = []
     seen: set[str] = set()
+    kinds: dict[ast.AST, str] = {}
     for owner, node in _walk(tree, ""):
         if isinstance(node, (ast.Call, ast.Subscript)):
-            name = _env_read(node)
+            name = env_read(node, scope.readers)
             if name is not None:
                 if name not in seen:
                     seen.add(name)
                     value = worth(node, scope)
-                    found.append(Site(name, "env", _plain(value), file, node.lineno))
+                    found.append(Site(name, "env", _plain(value), file, node.lineno, kind=kinds.get(node, "")))
                 continue
+            kinds.update(_converted(node))
         if isinstance(node, ast.Call):
             found += _option(file, node, scope)
             found += _keywords(file, node)
@@ -88,6 +92,13 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             found += _defaults(file, node)
     return found
+
+
+def _converted(node: ast.Call | ast.Subscript) -> dict[ast.AST, str]:
+    """The argument of ``int(...)`` or ``float(...)`` with that name."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("int", "float") and node.args:
+        return {node.args[0]: node.func.id}
+    return {}
 
 
 def _walk(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST]]:

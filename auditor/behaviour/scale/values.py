@@ -46,8 +46,9 @@ class Shape:
     toy_layers: int
     toy_seq: int
     toy_iterations: int
-    reserve: float
-    """Seconds that the script keeps back from its wall clock."""
+    wall: float
+    """Seconds of the toy wall clock, reserves included."""
+    claimed_wall: float
 
     @property
     def toy_head_dim(self) -> int:
@@ -55,6 +56,8 @@ class Shape:
         return max(self.toy_dim // max(self.toy_heads, 1), 1)
 
 
+_LEAST = {"model_dim": 32, "layers": 2, "iterations": 20, "seq_len": 32, "wallclock": 30}
+"""Smaller values than these are not what the name says (``dim=1`` is an axis)."""
 ORDER = {"env": 0, "argv": 1, "const": 2, "default": 3, "keyword": 4}
 
 
@@ -64,7 +67,7 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     for site in sorted(sites, key=lambda s: ORDER[s.how]):
         number = number_of(site)
         role = role_of(site.words, site.value)
-        if number is not None and number > 0:
+        if number is not None and number >= _LEAST.get(role, 1):
             by_role.setdefault(role, []).append((ORDER[site.how], number))
 
     def first(role: str) -> int | None:
@@ -72,8 +75,8 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
         return int(values[0][1]) if values else None
 
     dim, heads, kv, layers = first("model_dim"), first("heads"), first("kv_heads"), first("layers")
-    lengths = [int(v) for how, v in by_role.get("seq_len", []) if how <= ORDER["const"] and v >= 64]
-    lengths = lengths or [int(v) for _, v in by_role.get("seq_len", []) if v >= 64]
+    stated_lengths = by_role.get("seq_len", [])
+    lengths = [int(v) for how, v in stated_lengths if how == min(h for h, _ in stated_lengths)]
     toy_heads, toy_kv = _heads(heads, kv, level)
     toy_dim = level.dim or dim or 512
     toy_dim = -(-min(toy_dim, dim or toy_dim) // (toy_heads * 8)) * toy_heads * 8 if level.dim else toy_dim
@@ -81,9 +84,12 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     if level.layers is not None and layers is not None and layers > level.layers and not _pinned(sites, layers):
         toy_layers = level.layers + layers % 2
     stated = first("iterations")
+    steps = min(level.iterations, stated or level.iterations)
+    whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, level.seq, min(level.iterations, stated or level.iterations), _reserve(sites),
+        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps,
+        round(steps * 8 * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
 
 
@@ -100,7 +106,10 @@ def _heads(heads: int | None, kv: int | None, level: Level) -> tuple[int, int]:
 def _pinned(sites: Sequence[Site], layers: int) -> bool:
     """Whether settings name single layers, so that their number has to stay."""
     for site in sites:
-        if site.how == "keyword" or role_of(site.words, site.value) != "layer_index":
+        role = role_of(site.words, site.value)
+        if site.how == "env" and role == "layers" and number_of(site) not in (None, 0, float(layers)):
+            return True  # layers of several sorts
+        if site.how == "keyword" or role != "layer_index":
             continue
         numbers = [int(p) for p in _split(str(site.value)) if p.isdigit()]
         if numbers and 2 <= max(numbers) < layers:
@@ -112,13 +121,9 @@ def _split(text: str) -> list[str]:
     return "".join(c if c.isdigit() else " " for c in text).split()
 
 
-def _reserve(sites: Sequence[Site]) -> float:
-    total = 0.0
-    for site in sites:
-        number = number_of(site)
-        if number and role_of(site.words, site.value) == "reserve":
-            total += number / 1000 if site.words.endswith("ms") else number
-    return total
+def is_int(site: Site) -> bool:
+    """Whether the text of a knob may have to be a whole number."""
+    return site.kind == "int" or (site.kind == "" and site.how in ("env", "argv") and "." not in str(site.value))
 
 
 def number_of(site: Site) -> float | None:
@@ -141,20 +146,34 @@ def toy_value(site: Site, shape: Shape, level: Level) -> tuple[str, int | float 
     if number <= 0 or number != number or number in (float("inf"), -1.0):
         return role, None
     if role == "wallclock":
-        return role, _wallclock(number, shape)
+        return role, _wallclock(number, site, shape)
+    if role == "reserve":
+        return role, _reserve(number, site, shape)
     if not float(number).is_integer():
         return role, None
     value = _whole(role, int(number), site, shape, level)
-    return role, value if value is not None and value != int(number) else None
+    if value is None or value == int(number) or (value > number and role != "val_every"):
+        return role, None
+    return role, value
 
 
 _TYPICAL = {"iterations": 20_000, "seq_len": 1024, "batch_tokens": 524_288, "val_batch": 524_288}
 
 
-def _wallclock(number: float, shape: Shape) -> float | None:
+def _wallclock(number: float, site: Site, shape: Shape) -> float | None:
     """Long enough for all toy steps of eight backward passes, short enough that schedules by the clock play out."""
-    toy = round(shape.toy_iterations * 8 * BACKWARD_SECONDS * 1.1 + 0.5 + shape.reserve, 3)
-    return toy if number >= 60 else None
+    unit = 1000 if site.words.endswith("ms") else 1
+    if number < 30 * unit:
+        return None
+    toy = shape.wall * unit / (60 if "minutes" in site.words else 1)
+    return int(-(-toy // 1)) if is_int(site) else toy
+
+
+def _reserve(number: float, site: Site, shape: Shape) -> float | int:
+    """What is kept back from the wall clock, in proportion."""
+    unit = 1000 if site.words.endswith("ms") else 1
+    toy = round(number * shape.wall / shape.claimed_wall / unit, 4) * unit
+    return max(1, int(toy)) if is_int(site) else toy
 
 
 def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int | None:
@@ -165,15 +184,17 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "warmup":
             return min(value, 1)
         case "inner_steps":
-            return 3 if value > 5 else None
+            return None if value <= 5 or ("max" in words and value >= 200) else 3
+        case "repeats":
+            return 3 if 20 <= value <= 1000 and "max" not in words else None
         case "steps":
             return _schedule(value, shape) if value >= 20 else None
         case "every":
-            return max(1, round(value * shape.toy_iterations / (shape.iterations or 7000))) if value > 1 else None
+            return max(1, round(value * shape.toy_iterations / (shape.iterations or 7000))) if value >= 20 else None
         case "val_every":
             return 1_000_000
         case "layers":
-            return shape.toy_layers if value == shape.layers else min(value, 4) if level.layers else None
+            return shape.toy_layers if value == shape.layers else None
         case "heads":
             return shape.toy_heads if value == shape.heads else None
         case "kv_heads":
@@ -181,7 +202,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "model_dim" | "width" | "head_dim" | "rope_dims":
             return _width(role, value, shape, level)
         case "rank":
-            return min(value, 4) if level.dim else None
+            return min(value, 8) if level.dim else None
         case "epochs":
             return min(value, 3)
         case "seq_len" | "window":
@@ -195,7 +216,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "val_batch":
             return shape.toy_seq * 64 if value >= shape.seq else min(value, 8)
         case "batch":
-            return min(value, 8)
+            return min(value, 4 if "ttt" in words and "seqs" in words else 8)
         case "calib":
             return shape.toy_seq * 8 if value >= 16_384 else min(value, 2)
         case "docs":
@@ -206,6 +227,8 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
             return min(value, 11) if value >= 12 else None
         case "token_limit":
             return max(8 * shape.toy_seq, 8192 * value // CLAIMED_VAL_TOKENS) if value > 8192 else None
+        case "length":
+            return max(shape.toy_seq * value // shape.seq, 1) if 32 <= value <= 65_536 else None
     return None
 
 
@@ -213,7 +236,7 @@ def _schedule(value: int, shape: Shape) -> int:
     """A step number, moved in proportion to the steps of the run; beyond its end stays beyond it."""
     run = shape.iterations or 7000
     if value >= run:
-        return shape.toy_iterations + max(1, shape.toy_iterations * (value - run) // run)
+        return shape.toy_iterations + max(1, min(shape.toy_iterations * (value - run) // run, shape.toy_iterations))
     return max(1, min(round(value * shape.toy_iterations / run), shape.toy_iterations - 1))
 
 
@@ -228,7 +251,7 @@ def _width(role: str, value: int, shape: Shape, level: Level) -> int | None:
         return shape.toy_dim
     if value <= 64:
         return min(value, 32)
-    scaled = value * shape.toy_dim // (shape.dim or 512)
+    scaled = value * shape.toy_dim // max(shape.dim or 512, shape.toy_dim)
     return max(16, scaled // 16 * 16)
 
 
