@@ -45,6 +45,14 @@ class RunCommand:
     run_dir: str = "/golf/run"
     seed: int = 1234
     wall_seconds: float = 60.0
+    copy: tuple[tuple[str, str], ...] = ()
+    """(read-only folder, folder that is emptied and becomes its copy) before the run."""
+    real_bfloat16: bool = False
+    """Compute in bfloat16 where the script does (see `auditor.behaviour.shims.precision`)."""
+    perturb: bool = False
+    """Ask the guest to change the weights that it reads back from the artifact (see the round-trip question)."""
+    smoke: tuple[str, str] | None = None
+    """Build the full-size model only: (``meta`` or ``memory``, folder of full-size files); see `guest.smoke`."""
 
 
 @dataclass(slots=True)

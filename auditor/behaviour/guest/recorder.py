@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
+from auditor.behaviour.guest.weights import WeightBook
 from auditor.behaviour.shims.context import ShimContext
 
 BACKWARD_SECONDS = 0.125
@@ -34,6 +35,10 @@ class Recorder:
         self.nodes: dict[Any, tuple[int, int]] = {}
         self.pending: list[tuple[int, int]] = []
         self.leaves: list[tuple[int, int]] = []
+        self.weights = WeightBook()
+        self.flowed: list[tuple[int, int, Labels]] = []
+        self.depth = 0
+        self.fed: tuple[int, int] = (0, -1)
 
     def install(self) -> None:
         """Register the handlers for scoring, adding up and training."""
@@ -58,7 +63,9 @@ class Recorder:
         for name in ("tensor", "as_tensor"):
             self.ctx.patch(torch, name, self._constructor(getattr(torch, name)))
         auto = torch.autograd.backward
-        self.ctx.patch(torch.autograd, "backward", lambda *a, **k: (self._trained(a[0] if a else None), auto(*a, **k))[1])
+        self.ctx.patch(torch.autograd, "backward", lambda *a, **k: self._flow("backward", auto, a, k))
+        table[F.embedding] = self._embedding
+        register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: self.weights.before(optimizer))
         register_optimizer_step_post_hook(self._stepped)
 
     def site(self) -> list[Any]:
@@ -84,7 +91,7 @@ class Recorder:
                 "first": first, "how": kind, "grad": grad, "site": self.site(), "shape": list(targets.shape),
                 "targets": targets.detach().reshape(-1).to(torch.int32).numpy(),
                 "loss": losses.detach().reshape(-1).to(torch.float32).numpy(),
-                "time": self.ctx.clock.now,
+                "time": self.ctx.clock.now, "weights": [] if grad else self.weights.now(),
             },
         )
         labels = np.arange(first, first + count, dtype=np.int64).reshape(tuple(targets.shape))
@@ -127,6 +134,7 @@ class Recorder:
     def _remember(self, result: Any, first: int, count: int) -> None:
         self.nodes[result.grad_fn] = (first, count)
         self.pending.append((first, count))
+        result.register_hook(lambda gradient: self._note_flow(first, count, gradient))
 
     def _gather(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
@@ -242,21 +250,57 @@ class Recorder:
     # Training.
 
     def _backward(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._trained(args[0])
-        return func(*args, **kwargs)
+        return self._flow("backward", func, args, kwargs)
 
     def _grad(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._trained(args[0] if args else kwargs.get("outputs"))
-        return func(*args, **kwargs)
+        return self._flow("grad", func, args, kwargs)
 
-    def _trained(self, loss: Any) -> None:
+    def _flow(self, how: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Take gradients; the outermost call tells which scores they came from (hooks note it on the way)."""
+        self.depth += 1
+        if self.depth == 1:
+            self.flowed.clear()
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self.depth -= 1
+        if self.depth == 0:
+            self._trained(how, args[0] if args else kwargs.get("outputs", kwargs.get("tensors")))
+        return result
+
+    def _note_flow(self, first: int, count: int, gradient: Any) -> None:
+        """A gradient reached scores ``first..first+count-1``; those with a gradient of zero took no part."""
+        unused = np.zeros(0, np.int64)
+        if gradient.numel() == count:
+            with torch._C.DisableTorchFunction():
+                unused = first + np.flatnonzero(gradient.detach().reshape(-1).float().numpy() == 0.0)
+        self.flowed.append((first, count, unused))
+
+    def _trained(self, how: str, loss: Any) -> None:
         roots = [loss] if torch.is_tensor(loss) else list(loss or ())
-        groups = self._reached([r.grad_fn for r in roots if torch.is_tensor(r) and r.grad_fn is not None])
+        groups = sorted({(first, count) for first, count, _ in self.flowed})
+        unused = np.concatenate([np.zeros(0, np.int64), *(part for *_, part in self.flowed)])
+        if not groups:
+            groups = self._reached([r.grad_fn for r in roots if torch.is_tensor(r) and r.grad_fn is not None])
         self.ctx.clock.advance(BACKWARD_SECONDS)
-        self.ctx.emit("Trained", {"site": self.site(), "groups": [list(g) for g in groups], "time": self.ctx.clock.now})
+        fields = {"site": self.site(), "groups": [list(g) for g in groups], "time": self.ctx.clock.now, "how": how}
+        self.ctx.emit("Trained", {**fields, "unused": unused})
         for node in [n for n, group in self.nodes.items() if group in groups]:
             del self.nodes[node]
         self.pending.clear()
+        self.flowed.clear()
+
+    def _embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Tokens that a model reads, scored or not."""
+        tokens = args[0] if args else kwargs.get("input")
+        if torch.is_tensor(tokens) and tokens.dtype in INTS and tokens.numel() >= 4:
+            key = (tokens.data_ptr(), tokens.numel())
+            if key != self.fed or not torch.is_grad_enabled():
+                flat = tokens.detach().reshape(-1).to(torch.int32).numpy()
+                fields = {"site": self.site(), "shape": list(tokens.shape), "grad": torch.is_grad_enabled()}
+                self.ctx.emit("Fed", {**fields, "time": self.ctx.clock.now, "tokens": flat})
+            self.fed = key
+        return func(*args, **kwargs)
 
     def _reached(self, roots: list[Any]) -> list[tuple[int, int]]:
         """The scores whose losses the graph below ``roots`` holds; those still pending when the search finds none."""
@@ -278,5 +322,6 @@ class Recorder:
         count = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
         self.ctx.emit(
             "Stepped",
-            {"site": self.site(), "optimizer": type(optimizer).__name__, "parameters": count, "time": self.ctx.clock.now},
+            {"site": self.site(), "optimizer": type(optimizer).__name__, "parameters": count, "time": self.ctx.clock.now,
+             **self.weights.step(optimizer)},
         )

@@ -64,10 +64,11 @@ class Lines(io.TextIOBase):
 def run(command: dict[str, Any], sender: Sender) -> int:
     """Run the script of ``command`` (see `auditor.behaviour.guest.server`); returns an exit status."""
     ctx = ShimContext(emit=sender.emit, run_dir=command["run_dir"], seed=command["seed"])
+    ctx.real_bfloat16 = bool(command.get("real_bfloat16"))
     os.environ.clear()
     os.environ.update(command["env"])
     os.chdir(command["run_dir"])
-    _seed(command["seed"])
+    seed_all(command["seed"])
     recorder = Recorder(ctx)
     install_all(ctx)
     recorder.install()
@@ -77,12 +78,12 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     status, fields = 0, {"status": "ended", "error": "", "message": "", "frames": []}
     try:
         with GuestMode(ctx.handlers, recorder.observe):
-            _execute(command["script"], command["argv"], command["run_dir"])
+            execute(command["script"], command["argv"], command["run_dir"])
     except SystemExit as stop:
         if stop.code not in (None, 0):
-            status, fields = 1, _failure(stop, command["run_dir"])
+            status, fields = 1, failure(stop, command["run_dir"])
     except BaseException as error:
-        status, fields = 1, _failure(error, command["run_dir"])
+        status, fields = 1, failure(error, command["run_dir"])
     out.close_line()
     err.close_line()
     sender.emit("Finished", {**fields, "time": ctx.clock.now})
@@ -90,7 +91,8 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     return status
 
 
-def _seed(seed: int) -> None:
+def seed_all(seed: int) -> None:
+    """Seed every generator; one thread."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -113,7 +115,8 @@ def _hook_print(ctx: ShimContext, recorder: Recorder) -> None:
     builtins.print = printed  # type: ignore[assignment]
 
 
-def _execute(script: str, argv: list[str], run_dir: str) -> None:
+def execute(script: str, argv: list[str], run_dir: str) -> None:
+    """Run the script as ``__main__``, in this process; whatever it raises comes out."""
     path = os.path.join(run_dir, script)
     sys.argv = [path, *argv]
     sys.path.insert(0, os.path.dirname(path))
@@ -127,7 +130,8 @@ def _execute(script: str, argv: list[str], run_dir: str) -> None:
     exec(code, module.__dict__)
 
 
-def _failure(error: BaseException, run_dir: str) -> dict[str, Any]:
+def failure(error: BaseException, run_dir: str) -> dict[str, Any]:
+    """How a run failed, as fields of ``Finished``."""
     frames = [
         [f.filename, f.lineno or 0, f.name, (f.line or "")[:300]]
         for f in traceback.extract_tb(error.__traceback__)

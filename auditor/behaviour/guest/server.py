@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ import torch.nn.parallel  # noqa: F401
 
 from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.runner import run
+from auditor.behaviour.guest.smoke import smoke
 
 
 def main() -> None:
@@ -58,11 +60,25 @@ def _child(command: dict[str, Any], fd: int) -> None:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
-        status = run(command, Sender(fd))
+        for source, target in command["copy"]:
+            fresh(source, target)
+        status = smoke(command, Sender(fd)) if command["smoke"] else run(command, Sender(fd))
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
+
+
+def fresh(source: str, target: str) -> None:
+    """Make the folder ``target`` a copy of ``source``, whatever it held."""
+    os.makedirs(target, exist_ok=True)
+    with os.scandir(target) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _wait(child: int, seconds: float) -> tuple[int, int, bool]:

@@ -7,12 +7,14 @@ import importlib
 from auditor.behaviour.shims.context import ShimContext
 
 ORDER = (
-    "clock", "entropy", "cuda", "device", "autocast", "inference", "compile", "distributed", "flash_attention",
-    "triton", "nvidia_smi", "network", "missing", "files",
+    "clock", "entropy", "cuda", "device", "precision", "inference", "compile", "distributed",
+    "flash_attention", "flex", "triton", "nvidia_smi", "network", "missing", "files",
 )  # fmt: skip
 """Time and entropy first, because others draw on them; files last, because installing opens some.
 
 Not here: ``mode``, which the runner enters around the script."""
+REAL_PRECISION = ("autocast", "autocast_ops")
+"""In place of ``precision`` where a script looks at the bits of bfloat16 numbers."""
 _active: list[ShimContext] = []
 
 
@@ -25,7 +27,8 @@ def install_all(ctx: ShimContext) -> None:
         return
     if _active:
         raise RuntimeError("the shims of another context are installed: restore it first")
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in ORDER]
+    names = [n for name in ORDER for n in (REAL_PRECISION if ctx.real_bfloat16 and name == "precision" else (name,))]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     _active.append(ctx)
     ctx.on_restore(_active.clear)
     for module in modules:
