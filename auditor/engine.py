@@ -18,6 +18,7 @@ from auditor.core.submission import Submission
 from auditor.core.text import visible
 from auditor.core.types import (
     AuditReport,
+    BehaviourInfo,
     Claim,
     Outcome,
     RecordReady,
@@ -32,7 +33,8 @@ from auditor.core.withdrawn import softened, withdrawal
 from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
-BUILT = frozenset(DEFAULT_WITNESSES)
+"""Of the library: nothing is executed unless it is asked for. The command adds what `usual_witnesses` finds."""
+BUILT = frozenset({*DEFAULT_WITNESSES, Witness.BEHAVIOUR})
 """Witnesses that this version has."""
 
 __all__ = [
@@ -44,15 +46,18 @@ __all__ = [
     "audit",
     "audit_submission",
     "numbered_source",
+    "usual_witnesses",
 ]
 
 MAX_CONFIG = 1 << 16
 """Longest file of suppressions, in bytes."""
 NO_SCRIPT = "the folder has no script that could be read"
 NO_BEHAVIOUR = (
-    "The behaviour witness did not run: this version does not have it yet. Nothing here was executed; "
+    "The behaviour witness did not run: {}. Nothing here was executed; "
     "what only a run can show (prefix invariance, normalisation, byte counts) is not covered."
 )
+PROBE_CPU_SECONDS = 120.0
+"""Of the host: reading the events of a long run."""
 
 
 class UsageError(ValueError):
@@ -71,6 +76,15 @@ class Options:
     ignore_suppressions: bool = False
     timings: bool = False
     witness_seconds: float = 30.0
+    not_probed: str = "it was not asked for"
+    """Why the behaviour witness is not among ``witnesses``, for the report."""
+    unsandboxed: bool = False
+    """Run the submission's code even where nothing isolates it."""
+    witness_dir: Path | None = None
+    """Folder for the behaviour witness's files; none are written without."""
+    run_seconds: float = 60.0
+    """Wall time limit of one toy run."""
+    on_progress: Callable[[str, float | None], None] | None = None
 
 
 DEFAULTS = Options()
@@ -83,6 +97,17 @@ class _State:
     facts: dict[Witness, Answer[Any] | Failure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
+    unheard: dict[Witness, str] = field(default_factory=dict)
+    """Witnesses that were asked for and could not be heard on this machine or submission, with the reason."""
+    behaviour: BehaviourInfo = field(default_factory=BehaviourInfo)
+
+
+def usual_witnesses(*, unsandboxed: bool = False) -> tuple[tuple[Witness, ...], str]:
+    """The witnesses that a plain audit hears on this machine, and why the behaviour witness is not among them."""
+    from auditor.behaviour.audit import why_not
+
+    reason = why_not(unsandboxed)
+    return (DEFAULT_WITNESSES, reason) if reason else ((*DEFAULT_WITNESSES, Witness.BEHAVIOUR), "")
 
 
 def audit(path: Path, options: Options = DEFAULTS, rules: Mapping[str, Rule] | None = None) -> AuditReport:
@@ -101,10 +126,11 @@ def audit(path: Path, options: Options = DEFAULTS, rules: Mapping[str, Rule] | N
 def check_witnesses(witnesses: tuple[Witness, ...]) -> None:
     """Raise `UsageError` for a witness that this version does not have, or for none at all."""
     if not witnesses:
-        raise UsageError("at least one witness is needed: source, record")
+        raise UsageError("at least one witness is needed: source, record, behaviour")
     for witness in witnesses:
         if witness not in BUILT:
-            raise UsageError(f"the {witness.value} witness comes with a later version; this one has source and record")
+            has = ", ".join(w.value for w in Witness if w in BUILT)
+            raise UsageError(f"the {witness.value} witness comes with a later version; this one has {has}")
 
 
 def audit_submission(
@@ -126,8 +152,8 @@ def audit_submission(
     ran = tuple(w for w in options.witnesses if isinstance(state.facts.get(w), Answer))
     unread = {"the folder" if p.file == "." else p.file for p in submission.problems if p.unread}
     judgement = judge(results, metas, required=options.witnesses, ran=ran, unread=unread)
-    if Witness.BEHAVIOUR not in ran:
-        state.notes.append(NO_BEHAVIOUR)
+    if state.behaviour.not_run:
+        state.notes.append(NO_BEHAVIOUR.format(state.behaviour.not_run))
     return AuditReport(
         tool_version=__version__,
         edition=edition(options.as_of),
@@ -142,6 +168,7 @@ def audit_submission(
         notes=tuple(dict.fromkeys(state.notes)),
         settings=_settings(submission),
         verdict_reason=judgement.reason,
+        behaviour=state.behaviour,
     )
 
 
@@ -168,14 +195,45 @@ def _run_witnesses(submission: Submission, options: Options, state: _State) -> N
         _run_witness(Witness.RECORD, lambda: _record_facts(submission), options, state)
     if Witness.SOURCE in options.witnesses and submission.entry is None:
         state.facts[Witness.SOURCE] = Failure(NO_SCRIPT, "")
+        state.unheard[Witness.SOURCE] = NO_SCRIPT
         state.notes.append(f"The source witness did not run: {NO_SCRIPT}.")
     elif Witness.SOURCE in options.witnesses:
         _run_witness(Witness.SOURCE, lambda: _source_facts(submission, options, state), options, state)
+    _hear_behaviour(submission, options, state)
 
 
-def _run_witness(witness: Witness, step: Callable[[], Any], options: Options, state: _State) -> None:
+def _hear_behaviour(submission: Submission, options: Options, state: _State) -> None:
+    """Run the submission at toy scale where that was asked for and can be done; else say why not."""
+    from auditor.behaviour import audit as behaviour
+
+    if Witness.BEHAVIOUR not in options.witnesses:
+        state.behaviour = behaviour.not_run(submission, options.not_probed)
+        return
+    reason = NO_SCRIPT if submission.entry is None else behaviour.why_not(options.unsandboxed)
+    if reason:
+        state.facts[Witness.BEHAVIOUR] = Failure(reason, "")
+        state.unheard[Witness.BEHAVIOUR] = reason
+        state.behaviour = behaviour.not_run(submission, reason)
+        return
+    record = state.facts.get(Witness.RECORD)
+    stated = _headline_lines(submission, record.value) if isinstance(record, Answer) else ()
+    request = behaviour.Request(
+        options.unsandboxed, options.run_seconds, options.witness_dir, tuple(stated), options.on_progress
+    )
+    _run_witness(Witness.BEHAVIOUR, lambda: behaviour.listen(submission, request), options, state, PROBE_CPU_SECONDS)
+    heard = state.facts[Witness.BEHAVIOUR]
+    if isinstance(heard, Failure):
+        state.behaviour = behaviour.not_run(submission, f"it failed: {heard.reason}")
+    else:
+        state.facts[Witness.BEHAVIOUR] = Answer(heard.value.facts)
+        state.behaviour = behaviour.info(submission, heard.value)
+
+
+def _run_witness(
+    witness: Witness, step: Callable[[], Any], options: Options, state: _State, seconds: float | None = None
+) -> None:
     start = time.process_time()
-    answer = contained(step, seconds=options.witness_seconds)
+    answer = contained(step, seconds=seconds or options.witness_seconds)
     state.facts[witness] = answer
     if isinstance(answer, Failure):
         state.notes.append(f"The {witness.value} witness failed: {answer.reason}.")
@@ -263,8 +321,8 @@ def _rule_answer(
     if not in_force(meta, options.as_of):
         return Ruled.not_applicable(f"not in force on {options.as_of}: ruled since {meta.since}")
     facts = state.facts[witness]
-    if isinstance(facts, Failure) and facts.reason == NO_SCRIPT:
-        return Ruled.unknown(NO_SCRIPT)
+    if witness in state.unheard:
+        return Ruled.unknown(state.unheard[witness])
     if isinstance(facts, Failure):
         return Ruled(Outcome.ERROR, f"the {witness.value} witness failed: {facts.reason}")
     answer = contained(lambda: rule.check(witness, submission, facts.value), seconds=options.witness_seconds)

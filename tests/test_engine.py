@@ -296,7 +296,7 @@ class TestSuppressions:
 
 
 def test_a_witness_of_a_later_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="behaviour witness comes with a later version"):
-        engine.check_witnesses((Witness.BEHAVIOUR,))
+    with pytest.raises(UsageError, match="rerun witness comes with a later version"):
+        engine.check_witnesses((Witness.RERUN,))
     with pytest.raises(UsageError, match="at least one"):
         engine.check_witnesses(())

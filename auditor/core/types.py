@@ -103,6 +103,8 @@ class Finding:
     at: Place
     path: tuple[PathStep, ...] = ()
     witness_file: str | None = None
+    samples: tuple[tuple[int, float, float], ...] = ()
+    """Of a behaviour witness: (position in the validation stream, loss in nats in the first run, in the second)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,49 @@ class SubmissionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SmokeInfo:
+    """Does the submission start, build and learn a step? None: not tried, or not known."""
+
+    imports: bool | None = None
+    builds: bool | None = None
+    parameters: int | None = None
+    """Of the full-size model under the launch settings that are known."""
+    forward_backward: bool | None = None
+    """At toy size."""
+    code_bytes: int | None = None
+    seconds: float | None = None
+    """Wall seconds of the first toy run."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviourInfo:
+    """What the behaviour witness did, or why it did nothing (``not_run``)."""
+
+    not_run: str = "it was not asked for"
+    """Why nothing was executed; empty when it was."""
+    level: str = ""
+    """Isolation in force: ``bubblewrap`` or ``none``."""
+    reached: bool = False
+    failure: str = ""
+    """Where and why the toy run ended before its score, in one line."""
+    headline: str = ""
+    """The printed line that was judged."""
+    attempts: int = 0
+    toy_settings: int = 0
+    """How many settings were scaled down."""
+    passes: int = 0
+    """Passes over the validation stream behind printed numbers."""
+    answers: tuple[tuple[str, Outcome, str], ...] = ()
+    """(question, outcome, reason)."""
+    witness_files: tuple[str, ...] = ()
+    """Files written, as given by the caller's folder."""
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    smoke: SmokeInfo = SmokeInfo()
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """Everything that a renderer needs; made by the engine, consumed by ``auditor.report``."""
 
@@ -201,3 +246,4 @@ class AuditReport:
     settings: tuple[tuple[str, str, str], ...] = ()
     """Launch settings in force: (name, value, origin)."""
     verdict_reason: str = ""
+    behaviour: BehaviourInfo = BehaviourInfo()

@@ -6,7 +6,18 @@ import json
 from importlib import resources
 from typing import Any
 
-from auditor.core.types import AuditReport, Claim, Finding, Place, RuleMeta, RuleResult, SubmissionInfo
+from auditor.core.types import (
+    AuditReport,
+    BehaviourInfo,
+    Claim,
+    Finding,
+    Place,
+    RuleMeta,
+    RuleResult,
+    SmokeInfo,
+    SubmissionInfo,
+)
+from auditor.report.behaviour import disagreements
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +51,42 @@ def document(report: AuditReport) -> dict[str, Any]:
         "claims": [_claim(c) for c in report.claims],
         "settings": [{"name": n, "value": v, "origin": o} for n, v, o in report.settings],
         "notes": list(report.notes),
+        "smoke": _smoke(report.behaviour),
+        "behaviour": _behaviour(report.behaviour),
+        "disagreements": list(disagreements(report)),
+    }
+
+
+def _smoke(info: BehaviourInfo) -> dict[str, Any]:
+    smoke: SmokeInfo = info.smoke
+    return {
+        "ran": not info.not_run,
+        "not_run": info.not_run or None,
+        "imports": smoke.imports,
+        "builds": smoke.builds,
+        "parameters": smoke.parameters,
+        "forward_backward": smoke.forward_backward,
+        "code_bytes": smoke.code_bytes,
+        "seconds": smoke.seconds,
+        "notes": list(smoke.notes),
+    }
+
+
+def _behaviour(info: BehaviourInfo) -> dict[str, Any] | None:
+    if info.not_run:
+        return None
+    return {
+        "isolation": info.level,
+        "reached": info.reached,
+        "failure": info.failure or None,
+        "headline": info.headline or None,
+        "attempts": info.attempts,
+        "toy_settings": info.toy_settings,
+        "passes": info.passes,
+        "answers": [{"question": q, "outcome": o.value, "reason": r} for q, o, r in info.answers],
+        "witness_files": list(info.witness_files),
+        "seconds": info.seconds,
+        "peak_bytes": info.peak_bytes,
     }
 
 
@@ -82,6 +129,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
     if finding.witness_file is not None:
         out["witness_file"] = finding.witness_file
+    if finding.samples:
+        out["samples"] = [
+            {"position": position, "first": _number(first), "second": _number(second)}
+            for position, first, second in finding.samples
+        ]
     return out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from auditor.core.text import code, markdown
 from auditor.core.types import AuditReport, Finding, RuleMeta, RuleResult
+from auditor.report import behaviour
 from auditor.report.grouping import (
     DECODED_LINES,
     HEADLINES,
@@ -29,15 +30,16 @@ def render(report: AuditReport) -> str:
     """The whole report as one Markdown comment."""
     groups = group(report)
     lines = [*_head(report, groups)]
-    explained: set[str] = set()
-    for result in groups.findings:
-        lines += _block(result, report.rules[result.rule], first=result.rule not in explained)
-        explained.add(result.rule)
+    for found in behaviour.by_rule(groups.findings):
+        lines += _block(found, report.rules[found.rule])
     lines += _recognised(groups.recognised)
     lines += _suppressed(groups.suppressed)
     lines += _form(report, groups.form)
     lines += _details("What was not covered, and notes", _gaps(report, groups))
     lines += _details("What was checked", _checked(report, groups))
+    lines += _details(
+        "The behaviour witness", (f"- {markdown(line, 500)}" for line in behaviour.lines(report.behaviour))
+    )
     lines += _details("Claims and launch settings", _claims(report))
     return _cut("\n".join(lines).rstrip() + "\n")
 
@@ -61,26 +63,35 @@ def _head(report: AuditReport, groups: Groups) -> Iterable[str]:
     if info.packed:
         yield DECODED_LINES
     yield ""
+    yield markdown(behaviour.smoke_line(report.behaviour), 500)
+    yield ""
+    for sentence in behaviour.disagreements(report):
+        yield f"**{markdown(sentence, 500)}**"
+        yield ""
 
 
-def _block(result: RuleResult, meta: RuleMeta, *, first: bool) -> Iterable[str]:
-    yield f"### {code(result.rule)}: {markdown(meta.title)}"
+def _block(found: behaviour.Shared, meta: RuleMeta) -> Iterable[str]:
+    yield f"### {code(found.rule)}: {markdown(meta.title)}"
     yield ""
     ruling = f"**{meta.ruling.value}** since {meta.since} ({meta.kind.value} rule)"
-    yield f"Ruling: {ruling}. Witness: {result.witness.value}."
+    several = len(found.results) > 1
+    yield f"Ruling: {ruling}. {'Witnesses' if several else 'Witness'}: {found.witnesses.rpartition(' ')[0]}."
     yield ""
-    yield from _evidence(result.findings)
-    if first:
-        for label, text in (("Why", meta.why), ("How to fix", meta.fix), ("Authority", meta.authority)):
-            if text:
-                yield f"**{label}.** {_own(text)}"
-                yield ""
-        yield (
-            f"**How to dispute.** {code('golf-audit explain ' + meta.id)} prints the ruling, its source, "
-            "its known limits and its examples; reply with the line that shows otherwise, "
-            "or record a reason in `golf-audit.toml`."
-        )
-        yield ""
+    for result in found.results:
+        if several:
+            yield f"By the {result.witness.value} witness:"
+            yield ""
+        yield from _evidence(result.findings)
+    for label, text in (("Why", meta.why), ("How to fix", meta.fix), ("Authority", meta.authority)):
+        if text:
+            yield f"**{label}.** {_own(text)}"
+            yield ""
+    yield (
+        f"**How to dispute.** {code('golf-audit explain ' + meta.id)} prints the ruling, its source, "
+        "its known limits and its examples; reply with the line that shows otherwise, "
+        "or record a reason in `golf-audit.toml`."
+    )
+    yield ""
 
 
 def _evidence(findings: tuple[Finding, ...]) -> Iterable[str]:
@@ -90,6 +101,9 @@ def _evidence(findings: tuple[Finding, ...]) -> Iterable[str]:
             yield f"  - {code(f'{step.file}:{step.line}', 160)} {markdown(step.note)}"
         if len(finding.path) > STEPS:
             yield f"  - and {len(finding.path) - STEPS} more steps"
+        yield from (f"  - {markdown(sample)}" for sample in behaviour.samples(finding))
+        if hint := behaviour.replay_hint(finding):
+            yield f"  - replay: {code(hint, 300)}"
     if len(findings) > SHOWN:
         yield f"- and {len(findings) - SHOWN} more"
     yield ""

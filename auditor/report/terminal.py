@@ -12,6 +12,7 @@ from rich.text import Text
 
 from auditor.core.text import plain
 from auditor.core.types import AuditReport, Finding, PathStep, RuleResult, Verdict
+from auditor.report import behaviour
 from auditor.report.grouping import (
     DECODED_LINES,
     HEADLINES,
@@ -46,11 +47,13 @@ def render(report: AuditReport, *, width: int = 80, color: bool = False, verbose
     )  # fmt: skip
     groups = group(report)
     _head(console, report, groups)
+    _disagreements(console, report)
     _findings(console, report, groups.findings)
     _recognised(console, groups.recognised)
     _suppressed(console, groups.suppressed)
     _not_covered(console, report, groups, verbose)
     _checked(console, groups, verbose)
+    _behaviour(console, report)
     _claims(console, report)
     _settings(console, report, verbose)
     _form(console, report, groups.form)
@@ -85,24 +88,36 @@ def _head(console: Console, report: AuditReport, groups: Groups) -> None:
 def _findings(console: Console, report: AuditReport, results: tuple[RuleResult, ...]) -> None:
     if not results:
         return
-    _title(console, f"Findings ({len(results)})")
-    explained: set[str] = set()
-    for number, result in enumerate(results):
-        meta = report.rules[result.rule]
+    shared = behaviour.by_rule(results)
+    _title(console, f"Findings ({len(shared)})")
+    for number, found in enumerate(shared):
+        meta = report.rules[found.rule]
         if number:
             console.print()
-        head = Text(result.rule, style="bold").append(
-            f"  {meta.ruling.value} {meta.kind.value} rule, {result.witness.value} witness", style="not bold"
+        head = Text(found.rule, style="bold").append(
+            f"  {meta.ruling.value} {meta.kind.value} rule, {found.witnesses}", style="not bold"
         )
         console.print(head)
         _say(console, plain(meta.title), indent=2)
-        _evidence(console, result.findings)
-        if result.rule not in explained:
-            explained.add(result.rule)
-            for label, text in (("why", meta.why), ("fix", meta.fix), ("said by", meta.authority)):
-                if text:
-                    _labelled(console, label, plain(text, 600))
-            _labelled(console, "dispute", f"golf-audit explain {result.rule} (its limits, its examples)")
+        for result in found.results:
+            if len(found.results) > 1:
+                _say(console, f"by the {result.witness.value} witness:", indent=2, style="dim")
+            _evidence(console, result.findings)
+        for label, text in (("why", meta.why), ("fix", meta.fix), ("said by", meta.authority)):
+            if text:
+                _labelled(console, label, plain(text, 600))
+        _labelled(console, "dispute", f"golf-audit explain {found.rule} (its limits, its examples)")
+
+
+def _disagreements(console: Console, report: AuditReport) -> None:
+    for sentence in behaviour.disagreements(report):
+        _say(console, plain(sentence, 500), style="bold")
+
+
+def _behaviour(console: Console, report: AuditReport) -> None:
+    _title(console, "Smoke, and the behaviour witness")
+    for sentence in (behaviour.smoke_line(report.behaviour), *behaviour.lines(report.behaviour)):
+        _say(console, plain(sentence, 400), indent=2)
 
 
 def _evidence(console: Console, findings: tuple[Finding, ...]) -> None:
@@ -110,6 +125,10 @@ def _evidence(console: Console, findings: tuple[Finding, ...]) -> None:
         line = Text(plain(finding.at, 120), style="cyan").append(f"  [{finding.confidence.value}] ", style="default")
         console.print(Padding(line.append(plain(finding.message, 600)), (0, 0, 0, 2)))
         _path(console, finding.path)
+        for sample in behaviour.samples(finding):
+            _say(console, sample, indent=4)
+        if hint := behaviour.replay_hint(finding):
+            _labelled(console, "replay", hint)
     if len(findings) > SHOWN:
         _say(console, f"and {len(findings) - SHOWN} more of this rule (--format json lists them all)", indent=2)
 
