@@ -11,6 +11,8 @@ import datetime
 import logging
 import threading
 import time
+from datetime import date as RealDate
+from datetime import datetime as RealDatetime
 from typing import Any
 
 from auditor.behaviour.shims.context import ShimContext
@@ -18,7 +20,6 @@ from auditor.behaviour.shims.context import ShimContext
 EPOCH = 1_772_000_000.0
 """Seconds since 1970 at which every run begins (25 February 2026, UTC)."""
 _REAL_SLEEP = time.sleep
-_DATE, _DATETIME = datetime.date, datetime.datetime
 
 
 class Reader:
@@ -90,9 +91,9 @@ def _patch_datetime(ctx: ShimContext, reader: Reader) -> None:
         """Real dates count as instances of the patched classes."""
 
         def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, _DATETIME if cls.__name__ == "datetime" else _DATE)
+            return isinstance(instance, RealDatetime if cls.__name__ == "datetime" else RealDate)
 
-    class VirtualDate(_DATE, metaclass=DateMeta):
+    class VirtualDate(RealDate, metaclass=DateMeta):
         """``datetime.date`` whose today is the virtual one."""
 
         @classmethod
@@ -100,7 +101,7 @@ def _patch_datetime(ctx: ShimContext, reader: Reader) -> None:
             """The date of the virtual clock."""
             return cls.fromtimestamp(reader.wall())
 
-    class VirtualDatetime(_DATETIME, metaclass=DateMeta):
+    class VirtualDatetime(RealDatetime, metaclass=DateMeta):
         """``datetime.datetime`` whose now is the virtual one."""
 
         @classmethod

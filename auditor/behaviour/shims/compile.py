@@ -80,7 +80,7 @@ def _optimize(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
 
 def _open_config(ctx: ShimContext, config: Any) -> None:
     """Let scripts set and read settings that this version of torch does not know (they changed between releases)."""
-    kind = type(config)
+    kind: Any = type(config)
     strict_set, strict_get = kind.__setattr__, kind.__getattr__
 
     def set_any(self: Any, name: str, value: Any) -> None:

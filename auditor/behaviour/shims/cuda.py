@@ -66,7 +66,8 @@ class Stream:
 
     def record_event(self, event: Any = None) -> Any:
         """Record ``event`` (a new one without an argument) and return it."""
-        event = torch.cuda.Event() if event is None else event
+        made: Any = torch.cuda.Event
+        event = made() if event is None else event
         event.record(self)
         return event
 

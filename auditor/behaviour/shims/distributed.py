@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.distributed.distributed_c10d as c10d
 
 from auditor.behaviour.shims.context import ShimContext
+from auditor.behaviour.shims.modules import make_module, place_module
 
 _NO_GROUP = "Default process group has not been initialized, please make sure to call init_process_group."
 
@@ -128,7 +129,8 @@ def _collectives(world: World) -> dict[str, Callable[..., Any]]:
         "monitored_barrier": objects, "broadcast_object_list": objects, "all_gather": into_list,
         "all_gather_into_tensor": copy_one, "_all_gather_base": copy_one, "reduce_scatter_tensor": copy_one,
         "_reduce_scatter_base": copy_one, "reduce_scatter": from_list, "scatter": from_list, "gather": gather,
-        "all_to_all_single": copy_one, "all_to_all": lists,
+        "all_gather_single": copy_one, "reduce_scatter_single": copy_one, "all_to_all_single": copy_one,
+        "all_to_all": lists,
     }  # fmt: skip
 
 
@@ -236,10 +238,9 @@ def install(ctx: ShimContext) -> None:
                 ctx.patch(owner, name, function)
     ctx.patch(torch.nn.parallel, "DistributedDataParallel", DistributedDataParallel)
     ctx.patch(torch.nn.parallel.distributed, "DistributedDataParallel", DistributedDataParallel)
+    place_module(ctx, make_module("torch.distributed.optim", {"ZeroRedundancyOptimizer": ZeroRedundancyOptimizer}))
     import torch.distributed.nn.functional as differentiable
-    import torch.distributed.optim as sharded
 
-    ctx.patch(sharded, "ZeroRedundancyOptimizer", ZeroRedundancyOptimizer)
     for name in ("all_reduce", "broadcast"):
         for owner in (differentiable, torch.distributed.nn):
             ctx.patch(owner, name, lambda tensor, *args, **kwargs: tensor.clone())

@@ -57,7 +57,7 @@ def _patch_random(ctx: ShimContext, stream: Stream) -> None:
         real(self, int.from_bytes(stream.take(32), "big") if a is None else a, version)
 
     ctx.patch(random.Random, "seed", seed)
-    ctx.patch(random, "seed", random._inst.seed)  # type: ignore[attr-defined]
+    ctx.patch(random, "seed", random._inst.seed)
 
 
 def _seed_generators(ctx: ShimContext, stream: Stream) -> None:

@@ -145,14 +145,14 @@ def _patch_numpy(ctx: ShimContext, watch: Watch) -> None:
         with watch.quiet():
             return load(file, *args, **kwargs)
 
-    class WatchedMemmap(memmap):  # type: ignore[type-arg,misc,valid-type]
+    class WatchedMemmap(memmap):  # type: ignore[misc,valid-type]
         """``np.memmap`` that notes the file it maps."""
 
         def __new__(cls, filename: Any, *args: Any, **kwargs: Any) -> Any:
             mode = kwargs.get("mode", args[1] if len(args) > 1 else "r+")
             watch.opened(filename, str(mode))
             with watch.quiet():
-                return memmap(filename, *args, **kwargs)
+                return super().__new__(cls, filename, *args, **kwargs)
 
     ctx.patch(np, "fromfile", watched_fromfile)
     ctx.patch(np, "load", watched_load)

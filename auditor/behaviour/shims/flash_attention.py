@@ -112,12 +112,14 @@ def flash_attn_varlen_func(q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor
 
 def flash_attn_qkvpacked_func(qkv: Tensor, *args: Any, **rest: Any) -> Any:
     """Queries, keys and values stacked: [b, s, 3, h, d]."""
-    return flash_attn_func(*qkv.unbind(2), *args, **rest)
+    q, k, v = qkv.unbind(2)
+    return flash_attn_func(q, k, v, *args, **rest)
 
 
 def flash_attn_kvpacked_func(q: Tensor, kv: Tensor, *args: Any, **rest: Any) -> Any:
     """Keys and values stacked: [b, t, 2, h, d]."""
-    return flash_attn_func(q, *kv.unbind(2), *args, **rest)
+    k, v = kv.unbind(2)
+    return flash_attn_func(q, k, v, *args, **rest)
 
 
 def install(ctx: ShimContext) -> None:

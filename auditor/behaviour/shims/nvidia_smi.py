@@ -128,7 +128,7 @@ def install(ctx: ShimContext) -> None:
     """Patch ``subprocess.Popen`` (and so run, call and check_output), ``os.system`` and ``os.popen``."""
     real, system = subprocess.Popen, os.system
 
-    class Popen(real):  # type: ignore[type-arg,misc,valid-type]
+    class Popen(real):  # type: ignore[misc,valid-type]
         """The real one for commands without a canned answer."""
 
         def __new__(cls, args: Any, *rest: Any, **given: Any) -> Any:
