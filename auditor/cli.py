@@ -30,7 +30,7 @@ USAGE, FAILED, INTERRUPTED = 2, 3, 130
 SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
 FORMATS = ("text", "json", "markdown")
 LATER_FORMATS = ("sarif", "github", "html")
-COMMANDS = ("audit", "rules", "explain")
+COMMANDS = ("audit", "rules", "explain", "doctor")
 LATER_COMMANDS = ("probe", "rerun", "sweep", "board", "bpb")
 
 app = typer.Typer(
@@ -146,6 +146,24 @@ def explain(rule_id: Annotated[str, typer.Argument(metavar="RULE_ID")] = "") -> 
                 f"there is no rule {rule_id!r}{hint}" if rule_id else "name a rule; golf-audit rules lists them"
             )
         _write(explanation(known[rule_id]))
+        return 0
+
+    raise typer.Exit(guarded(body, False))
+
+
+@app.command()
+def doctor(
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
+    """Say what this machine can do: torch, sandbox, memory. The exit code is 0 whatever is found; json carries it."""
+
+    def body() -> int:
+        from auditor import doctor as machine
+
+        if form not in ("text", "json"):
+            raise Misuse(f"doctor prints text or json; not {form!r}")
+        seen = machine.examine()
+        _write(machine.as_json(seen) if form == "json" else machine.as_text(seen))
         return 0
 
     raise typer.Exit(guarded(body, False))

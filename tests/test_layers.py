@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "auditor.source": ("auditor.source", "auditor.core", "auditor.intake"),
     "auditor.record": ("auditor.record", "auditor.core", "auditor.intake"),
     "auditor.sandbox": ("auditor.sandbox", "auditor.core"),
-    "auditor.behaviour": ("auditor.behaviour", "auditor.sandbox", "auditor.core", "auditor.intake"),
+    "auditor.behaviour": ("auditor", "auditor.behaviour", "auditor.sandbox", "auditor.core", "auditor.intake"),
     "rules": ("rules", "auditor.core", "auditor.source", "auditor.record"),
     "auditor.report": ("auditor.report", "auditor.core"),
     "auditor.engine": ("auditor", "auditor.core", "auditor.intake", "auditor.source", "auditor.record",

@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_holds_packages_rules_and_schema_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "auditor/report/schema/report-v1.json" in names
+    assert {"auditor/report/schema/report-v1.json", "auditor/sandbox/etc/passwd"} <= set(names)
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "rules").rglob("*.*") if "__pycache__" not in p.parts}
     assert {name for name in names if name.startswith("rules/")} == ours
     assert {name.split("/")[0] for name in names if not name.startswith("golf_audit-")} == {"auditor", "rules"}
