@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     limits: Limits,
     pass_fds: Sequence[int] = (),
-    bwrap: str = "bwrap",
+    bwrap: str | None = None,
 ) -> Spawned:
     """Start ``argv``; stdin, stdout and stderr are pipes of bytes.
 
@@ -73,7 +74,8 @@ def spawn(
     launched = launcher(f"{bubblewrap.GUEST_PACKAGE_ROOT}/{bubblewrap.PACKAGE.name}", spec, argv)
     check_hosts(bound)
     shake = userns.Handshake(as_root)
-    line = bubblewrap.command(launched, binds=bound, env=full, limits=limits, bwrap=bwrap,
+    line = bubblewrap.command(launched, binds=bound, env=full, limits=limits,
+                              bwrap=bwrap or shutil.which("bwrap") or "bwrap",
                               tell_fd=shake.tell, wait_fd=shake.wait)  # fmt: skip
     try:
         if as_root:

@@ -57,9 +57,12 @@ except OSError as error:
 SEE = """
 import os, sys
 for name in os.listdir("/proc"):
-    if name.isdigit() and sys.argv[1].encode() in open(f"/proc/{name}/cmdline", "rb").read():
-        if int(name) != os.getpid() and name != "1":
-            print("GOT", name)
+    if name.isdigit() and int(name) not in (1, os.getpid()):
+        try:
+            if sys.argv[1].encode() in open(f"/proc/{name}/cmdline", "rb").read():
+                print("GOT", name)
+        except OSError:
+            pass
 """
 HOST_ENV = """
 import os
@@ -245,6 +248,25 @@ def test_the_kernel_offers_little(scratch: Path) -> None:
     assert "GOT" not in said
     for line in ("CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
         assert line in said
+
+
+def test_a_hardened_parent_s_memory_is_closed_to_its_child(scratch: Path) -> None:
+    script = """
+        import os, sys
+        if sys.argv[1] == "hardened":
+            from auditor.sandbox.harden import harden
+            harden()
+        if os.fork() == 0:
+            try:
+                open(f"/proc/{os.getppid()}/mem", "r+b").close()
+                print("GOT", flush=True)
+            except OSError as error:
+                print(type(error).__name__, flush=True)
+            os._exit(0)
+        os.wait()
+    """
+    assert guest(scratch, script, "hardened").stdout == b"PermissionError\n"
+    assert guest(scratch, script, "open").stdout == b"GOT\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="for an unprivileged user the guest is that user, without rights")
