@@ -21,6 +21,8 @@ from auditor.sandbox.spawn import Spawned, spawn
 
 LOOK_SECONDS = 0.1
 JOIN_SECONDS = 5.0
+SPARING = 20
+"""The watchdog rests this many times as long as its last look took."""
 CHUNK = 65_536
 TASKS_OF_OURS = 3
 """bubblewrap outside, bubblewrap as process 1 inside, and (without isolation) the launcher as reaper."""
@@ -84,9 +86,11 @@ class Sandboxed:
         self._first = watch.identify(spawned.first) if spawned.first else None
         self._writable = writable
         self._started = time.monotonic()
+        self.allow(limits.wall_seconds)
         self._reap_lock = threading.Lock()
         self._ended = threading.Event()
         self._peak = 0
+        self._ask_again = 0.0
         self._stderr = Collector(popen.stderr, limits.output_bytes, lambda: self._stop_for("stderr"))
         self._stdout: Collector | None = None
         self._watchdog = threading.Thread(target=self._watch, name="sandbox-watchdog", daemon=True)
@@ -107,6 +111,11 @@ class Sandboxed:
     def poll(self) -> int | None:
         """The exit status (negative: the signal), or None while it runs."""
         return self._reap(os.WNOHANG)
+
+    def allow(self, seconds: float) -> None:
+        """From now on, the watchdog lets it run for ``seconds`` (at the start: ``limits.wall_seconds``)."""
+        self._allowed = seconds
+        self._deadline = time.monotonic() + seconds
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return the status. TimeoutError when it does not come in ``timeout`` seconds."""
@@ -153,7 +162,7 @@ class Sandboxed:
         """Bytes, by the kernel's figures.
 
         The largest of: the peak of any one process (``VmHWM``, ``ru_maxrss``), and the sum over all processes (``Pss``:
-        shared pages counted once) whenever the watchdog looked, every 0.1 s.
+        shared pages counted once) whenever the watchdog asked for it, so a short peak of the sum can go unseen.
         """
         return self._peak
 
@@ -184,26 +193,46 @@ class Sandboxed:
             return self._popen.returncode
 
     def _watch(self) -> None:
+        try:
+            self._watch_until_the_end()
+        except BaseException as error:
+            self._stop(f"failure of the watchdog ({error!r})")  # a guest that nobody watches does not run on
+            raise
+
+    def _watch_until_the_end(self) -> None:
         pause = LOOK_SECONDS / 10
         while not self._ended.wait(pause):
-            pause = LOOK_SECONDS
+            begun = time.monotonic()
             reason = self._over()
             if reason:
                 self._stop(reason)
                 return
+            rest = max(LOOK_SECONDS, SPARING * (time.monotonic() - begun))
+            pause = max(0.0, min(rest, self._deadline - time.monotonic()))
 
     def _over(self) -> str | None:
         """The limit that is exceeded now, if one is."""
         limits = self.limits
-        if self.wall_seconds > limits.wall_seconds:
-            return f"wall time limit of {limits.wall_seconds:g} s"
-        now = watch.look(watch.descendants(self.pid))
+        if time.monotonic() >= self._deadline:
+            return f"wall time limit of {self._allowed:g} s"
+        processes = watch.descendants(self.pid)
+        now = watch.look(processes)
         self._peak = max(self._peak, now.largest_peak)
-        if now.total_bytes > limits.memory_bytes:
+        if self._held_bytes(processes, now.resident_bytes) > limits.memory_bytes:
             return f"memory limit of {limits.memory_bytes} bytes over all processes"
         if now.tasks > limits.processes + TASKS_OF_OURS:
             return f"limit of {limits.processes} processes"
         return self._scratch_over()
+
+    def _held_bytes(self, processes: list[watch.Seen], at_most: int) -> int:
+        """What all hold together: asked when it may exceed the limit, and now and then when it may be a new peak."""
+        begun = time.monotonic()
+        if at_most <= self.limits.memory_bytes and (at_most <= self._peak or begun < self._ask_again):
+            return 0
+        total = watch.held_bytes(processes)
+        self._peak = max(self._peak, total)
+        self._ask_again = begun + SPARING * (time.monotonic() - begun)
+        return total
 
     def _scratch_over(self) -> str | None:
         size = count = 0

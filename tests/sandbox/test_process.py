@@ -119,6 +119,26 @@ def test_a_host_that_dies_takes_the_guest_along(
 
 
 @needs_bubblewrap
+def test_the_wall_limit_can_be_set_anew(scratch: Path) -> None:
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with start(command, binds=[Bind(scratch, "/golf", True)], limits=Limits(wall_seconds=60)) as process:
+        process.stdout.readline()
+        process.allow(0.3)
+        assert process.wait(10) != 0 and process.stopped == "wall time limit of 0.3 s"
+
+
+@needs_bubblewrap
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_guest_that_nobody_watches_is_stopped(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(processes: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("auditor.sandbox.watch.look", fails)
+    done = guest(scratch, "import time; time.sleep(60)")
+    assert done.stopped == "failure of the watchdog (ZeroDivisionError())"
+
+
+@needs_bubblewrap
 def test_further_places_are_bound_read_only_or_writable(scratch: Path) -> None:
     (scratch / "run").mkdir()
     (scratch / "data").mkdir()
