@@ -1,37 +1,155 @@
-"""Triton: its interpreter where it is installed, else a stand-in that survives import and decoration."""
+"""Triton kernels, run one program instance after the other over torch tensors.
+
+Triton's own interpreter is not used even where triton is installed: version 3.6 multiplies the bit patterns of bfloat16
+matrices in ``tl.dot``. What is not imitated raises `GuestUnsupported` with its name when it is used, not on import.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import ast
+import inspect
+import itertools
+import textwrap
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 import torch.utils._triton
 
+from auditor.behaviour.shims import triton_language as language
 from auditor.behaviour.shims.context import ShimContext
 from auditor.behaviour.shims.errors import GuestUnsupported
 from auditor.behaviour.shims.modules import make_module, place_module
+from auditor.behaviour.shims.triton_memory import TensorDescriptor, pointer
+
+_LAUNCH = ("num_warps", "num_stages", "num_ctas", "maxnreg", "enable_fp_fusion", "launch_cooperative_grid", "stream",
+           "launch_pdl", "cluster_dims", "grid", "warmup", "num_buffers_warp_spec", "num_consumer_groups")  # fmt: skip
+_as_tensor = torch.as_tensor
+
+
+class Config:
+    """A configuration of the autotuner: values of compile-time arguments."""
+
+    def __init__(self, kwargs: Mapping[str, Any] | None = None, *args: Any, **rest: Any) -> None:
+        self.kwargs = dict(kwargs or {})
+        self.num_warps, self.num_stages = rest.get("num_warps", 4), rest.get("num_stages", 2)
+
+
+class _Immutable(ast.NodeTransformer):
+    """``x += y`` becomes ``x = x + y``: blocks are values, and a tensor must not change under another name."""
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """Rewrite one assignment to a plain name."""
+        self.generic_visit(node)
+        if not isinstance(node.target, ast.Name):
+            return node
+        old = ast.Name(id=node.target.id, ctx=ast.Load())
+        made = ast.Assign(targets=[node.target], value=ast.BinOp(left=old, op=node.op, right=node.value))
+        return ast.copy_location(made, node)
+
+
+def _prepared(function: Any) -> Callable[..., Any]:
+    """``function`` without its decorators and without assignments in place; itself when its source is out of reach."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return function  # type: ignore[no-any-return]
+    definition = tree.body[0]
+    if not isinstance(definition, ast.FunctionDef):
+        return function  # type: ignore[no-any-return]
+    definition.decorator_list = []
+    for argument in ast.walk(definition.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    definition.returns = None
+    tree = ast.fix_missing_locations(_Immutable().visit(tree))
+    names: dict[str, Any] = {}
+    exec(compile(tree, function.__code__.co_filename, "exec"), function.__globals__, names)
+    made: Callable[..., Any] = names[definition.name]
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    return made
 
 
 class Kernel:
-    """A decorated kernel: subscripting picks a grid, calling raises `GuestUnsupported` with its name."""
+    """A decorated function: ``kernel[grid](...)`` launches it, another kernel may call it."""
 
     def __init__(self, function: Any) -> None:
         self.fn = function
         self.__name__ = str(getattr(function, "__name__", function))
+        self.signature = inspect.signature(function)
+        self.defaults: dict[str, Any] = {}
+        self.heuristics: dict[str, Callable[..., Any]] = {}
+        self._run: Callable[..., Any] | None = None
 
-    def __getitem__(self, grid: Any) -> Kernel:
-        return self
+    @property
+    def arg_names(self) -> list[str]:
+        """The names of its arguments."""
+        return list(self.signature.parameters)
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        return lambda *args, **kwargs: self.launch(grid, args, kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `GuestUnsupported`."""
-        raise GuestUnsupported(f"triton kernel {self.__name__}")
+        """Call it from another kernel; raises RuntimeError outside of one, as triton does."""
+        if not language.running():
+            raise RuntimeError("Cannot call @triton.jit'd outside of the scope of a kernel")
+        return self.body(*args, **kwargs)
 
-    run = warmup = __call__
+    @property
+    def body(self) -> Callable[..., Any]:
+        """The function as it is run."""
+        if self._run is None:
+            self._run = _prepared(self.fn)
+        return self._run
+
+    def run(self, *args: Any, grid: Any, warmup: bool = False, **kwargs: Any) -> None:
+        """``kernel.run(..., grid=...)``."""
+        if not warmup:
+            self.launch(grid, args, kwargs)
+
+    def launch(self, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Run every instance of the grid, in order."""
+        given = {key: value for key, value in kwargs.items() if key in self.signature.parameters or key not in _LAUNCH}
+        named = self.signature.bind_partial(*args, **given).arguments
+        named = {**self.defaults, **named}
+        for name, rule in self.heuristics.items():
+            named[name] = rule(named)
+        bound = self.signature.bind(**named)
+        bound.apply_defaults()
+        sizes = grid(dict(bound.arguments)) if callable(grid) else grid
+        sizes = tuple(int(size) for size in (sizes if isinstance(sizes, tuple | list) else (sizes,)))
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            ready = {name: self._argument(name, value) for name, value in bound.arguments.items()}
+            self._instances((*sizes, 1, 1)[:3], ready)
+
+    def _instances(self, grid: tuple[int, ...], ready: dict[str, Any]) -> None:
+        body = self.body
+        try:
+            for last, middle, first in itertools.product(*(range(size) for size in reversed(grid))):
+                language.set_program((first, middle, last), grid)
+                body(**ready)
+        finally:
+            language.stop()
+
+    def _argument(self, name: str, value: Any) -> Any:
+        """Tensors become pointers; numbers that are not compile-time constants become scalars."""
+        if isinstance(value, torch.Tensor):
+            return pointer(value)
+        constant = "constexpr" in str(self.signature.parameters[name].annotation)
+        if constant or isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        if isinstance(value, float):
+            return _as_tensor(value, dtype=torch.float32)
+        return _as_tensor(value, dtype=torch.int32 if abs(value) < 2**31 else torch.int64)
+
+    def warmup(self, *args: Any, **kwargs: Any) -> Any:
+        """Compiling ahead: not imitated."""
+        raise GuestUnsupported(f"compiling triton kernel {self.__name__}")
 
 
 class Name:
-    """Anything of ``triton.language``: usable as an annotation and an attribute; calling it raises."""
+    """Anything else of ``triton``: it can be named and annotated with; calling it raises `GuestUnsupported`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -49,13 +167,6 @@ class Name:
         raise GuestUnsupported(self._name)
 
 
-class Config:
-    """A configuration of the autotuner, never used."""
-
-    def __init__(self, kwargs: Any = None, num_warps: int = 4, num_stages: int = 2, **rest: Any) -> None:
-        self.kwargs, self.num_warps, self.num_stages = kwargs, num_warps, num_stages
-
-
 def cdiv(x: int, y: int) -> int:
     """``x / y`` rounded up."""
     return -(-x // y)
@@ -66,59 +177,57 @@ def next_power_of_2(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
+def jit(function: Any = None, **options: Any) -> Any:
+    """``@triton.jit``, with and without brackets."""
+    return Kernel if function is None else Kernel(function)
+
+
+def autotune(configs: list[Config], *args: Any, **options: Any) -> Any:
+    """``@triton.autotune``: the first configuration, always."""
+
+    def choose(kernel: Kernel) -> Kernel:
+        kernel.defaults.update(configs[0].kwargs if configs else {})
+        return kernel
+
+    return choose
+
+
+def heuristics(values: Mapping[str, Callable[..., Any]]) -> Any:
+    """``@triton.heuristics``: arguments computed from the others."""
+
+    def choose(kernel: Kernel) -> Kernel:
+        kernel.heuristics.update(values)
+        return kernel
+
+    return choose
+
+
 def install(ctx: ShimContext) -> None:
-    """Switch a real triton to its interpreter, or place the stand-in."""
-    ctx.patch(torch.utils._triton, "has_triton", lambda: False)
-    old = os.environ.get("TRITON_INTERPRET")
-    os.environ["TRITON_INTERPRET"] = "1"
-    ctx.on_restore(lambda: _restore_environment(old))
-    if importlib.util.find_spec("triton") is not None:
-        return
-    ctx.patch(torch.utils._triton, "has_triton_package", lambda: False)
-    _place(ctx)
-
-
-def _restore_environment(old: str | None) -> None:
-    if old is None:
-        os.environ.pop("TRITON_INTERPRET", None)
-    else:
-        os.environ["TRITON_INTERPRET"] = old
-
-
-def _decorate(function: Any = None, **options: Any) -> Any:
-    return Kernel(function) if function is not None else Kernel
-
-
-def _wrap(*args: Any, **options: Any) -> Any:
-    """``@autotune(...)`` and ``@heuristics(...)``, above or below ``@jit``."""
-    return lambda kernel: kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-
-
-def _place(ctx: ShimContext) -> None:
+    """Place the package ``triton`` and keep torch from looking for a real one."""
+    for name in ("has_triton", "has_triton_package"):
+        ctx.patch(torch.utils._triton, name, lambda *args: False)
     contents = {
-        "__version__": "3.6.0", "jit": _decorate, "autotune": _wrap, "heuristics": _wrap, "Config": Config,
+        "__version__": "3.6.0", "jit": jit, "autotune": autotune, "heuristics": heuristics, "Config": Config,
         "cdiv": cdiv, "next_power_of_2": next_power_of_2, "set_allocator": lambda *args: None,
     }  # fmt: skip
-    place_module(ctx, make_module("triton", contents))
-    for name in ("triton.language", "triton.language.extra", "triton.language.extra.cuda", "triton.language.math",
-                 "triton.language.extra.libdevice", "triton.language.extra.cuda.libdevice", "triton.runtime",
-                 "triton.testing", "triton.tools", "triton.tools.tensor_descriptor", "triton.compiler"):  # fmt: skip
-        module = make_module(name, {"cdiv": cdiv, "constexpr": _Constexpr} if name == "triton.language" else {})
-        module.__dict__["__getattr__"] = _name_maker(name)
-        place_module(ctx, module)
+    place_module(ctx, _open_module("triton", contents))
+    functions = language.contents()
+    holds: dict[str, dict[str, Any]] = {
+        "triton.language": functions, "triton.language.math": functions, "triton.language.extra": {},
+        "triton.language.extra.cuda": {}, "triton.language.extra.libdevice": functions, "triton.runtime": {},
+        "triton.language.extra.cuda.libdevice": functions, "triton.testing": {}, "triton.tools": {},
+        "triton.tools.tensor_descriptor": {"TensorDescriptor": TensorDescriptor}, "triton.compiler": {},
+    }  # fmt: skip
+    for name, held in holds.items():
+        place_module(ctx, _open_module(name, held))
 
 
-class _Constexpr:
-    """``tl.constexpr`` as an annotation or around a module's constant."""
+def _open_module(name: str, contents: Mapping[str, Any]) -> types.ModuleType:
+    """A module in which every other name exists, as something that cannot be used."""
 
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
+    def other(attribute: str) -> Name:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return Name(f"{name}.{attribute}")
 
-
-def _name_maker(module: str) -> Any:
-    def name_of(name: str) -> Name:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Name(f"{module}.{name}")
-
-    return name_of
+    return make_module(name, {**contents, "__getattr__": other})
