@@ -121,7 +121,7 @@ class TensorDescriptor:
 
 
 def load(source: Any, mask: Any = None, other: Any = None, *args: Any, **options: Any) -> Tensor:
-    """``tl.load``: elements at ``source``; ``other`` (0 without it) where ``mask`` is false; IndexError out of bounds."""
+    """``tl.load``: elements at ``source``; ``other`` (0 without it) where ``mask`` is false (else IndexError)."""
     if isinstance(source, BlockPointer):
         source, mask = source.addresses()
     offset = _as_tensor(source.offset)
