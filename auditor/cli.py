@@ -30,8 +30,8 @@ USAGE, FAILED, INTERRUPTED = 2, 3, 130
 SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
 FORMATS = ("text", "json", "markdown")
 LATER_FORMATS = ("sarif", "github", "html")
-COMMANDS = ("audit", "rules", "explain", "doctor")
-LATER_COMMANDS = ("probe", "rerun", "sweep", "board", "bpb")
+COMMANDS = ("audit", "probe", "rules", "explain", "doctor")
+LATER_COMMANDS = ("rerun", "sweep", "board", "bpb")
 
 app = typer.Typer(
     name="golf-audit",
@@ -83,6 +83,12 @@ def audit(
         str | None,
         typer.Option(metavar="[FILE]", help="Print the decoded text of the script (or FILE) with line numbers."),
     ] = None,
+    unsandboxed: Annotated[
+        bool, typer.Option("--unsandboxed", help="Run the submission's code even where nothing isolates it.")
+    ] = False,
+    witness_dir: Annotated[
+        str, typer.Option("--witness-dir", metavar="DIR", help="Write the behaviour witness's files into DIR.")
+    ] = "",
     verbose: Annotated[bool, typer.Option("--verbose", help="All notes, timings, tracebacks.")] = False,
 ) -> None:
     """Audit one submission."""
@@ -94,8 +100,14 @@ def audit(
             raise Misuse("give the folder of a submission, or a checkout of its pull request")
         outputs = parse_formats(formats or [])
         least = _verdict(fail_on)
+        usual: tuple[Witness, ...] = engine.DEFAULT_WITNESSES
+        not_probed = "--no-probe was given"
+        if not no_probe:
+            usual, not_probed = engine.usual_witnesses(unsandboxed=unsandboxed)
         options = engine.Options(
-            witnesses=parse_witnesses(witness, engine.DEFAULT_WITNESSES, no_probe),
+            witnesses=parse_witnesses(witness, usual, no_probe),
+            not_probed="it was not asked for" if witness and not no_probe else not_probed,
+            unsandboxed=unsandboxed, witness_dir=Path(witness_dir) if witness_dir else None,
             as_of=_date(as_of), base=base, name=submission or None,
             config=Path(config) if config else None,
             ignore_suppressions=ignore_suppressions, timings=verbose,
@@ -110,6 +122,50 @@ def audit(
         for name, file in outputs:
             _deliver(report, name, file, verbose)
         return exit_code(report.verdict, least)
+
+    raise typer.Exit(guarded(body, verbose))
+
+
+@app.command(
+    epilog="Exit codes: 0 nothing found, 1 found and ruled illegal, 10 found and for review, 11 not decided; with "
+    "--replay: 1 the finding shows again (reproduced), 0 it does not, 11 the runs could not be made; 2 wrong usage, a "
+    "machine without torch or isolation, or a witness of another script."
+)
+def probe(
+    path: Annotated[str, typer.Argument(metavar="PR_DIR", help="A submission folder, or a checkout of the PR.")] = "",
+    replay: Annotated[
+        str, typer.Option(metavar="WITNESS.json", help="Run a witness file's two runs again and compare.")
+    ] = "",
+    other_script: Annotated[
+        bool, typer.Option("--other-script", help="Replay even where the script is not the witness's.")
+    ] = False,
+    unsandboxed: Annotated[
+        bool, typer.Option("--unsandboxed", help="Run the submission's code even where nothing isolates it.")
+    ] = False,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
+    seconds: Annotated[float, typer.Option(metavar="N", help="Wall time limit of one toy run.")] = 60.0,
+    witness_dir: Annotated[
+        str, typer.Option("--witness-dir", metavar="DIR", help="Write the witness files into DIR.")
+    ] = "",
+    timeline: Annotated[bool, typer.Option(help="Print the timeline.")] = True,
+    base: Annotated[
+        str, typer.Option(metavar="REF", help="In a checkout: what the PR is compared with.")
+    ] = "origin/main",
+    submission: Annotated[str, typer.Option(metavar="NAME", help="Which of several submission folders.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks when something fails.")] = False,
+) -> None:
+    """Run a submission at toy scale in a sandbox, twice, and show what it scored, trained on and wrote, and when."""
+
+    def body() -> int:
+        from auditor import cli_probe
+
+        if not path:
+            raise Misuse("give the folder of a submission, or a checkout of its pull request")
+        asked = cli_probe.Asked(
+            Path(path), Path(replay) if replay else None, other_script, unsandboxed, form, seconds,
+            Path(witness_dir) if witness_dir else None, timeline, base, submission or None,
+        )  # fmt: skip
+        return cli_probe.run(asked, _write, *_screen(True))
 
     raise typer.Exit(guarded(body, verbose))
 
@@ -198,7 +254,7 @@ def parse_witnesses(text: str, default: tuple[Witness, ...], no_probe: bool) -> 
         try:
             chosen.append(Witness(name.strip()))
         except ValueError:
-            raise Misuse(f"unknown witness {name.strip()!r}: use source, record") from None
+            raise Misuse(f"unknown witness {name.strip()!r}: use source, record, behaviour") from None
     if no_probe:
         chosen = [w for w in chosen if w is not Witness.BEHAVIOUR]
     return tuple(dict.fromkeys(chosen))
@@ -245,10 +301,16 @@ def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) ->
         return markdown.render(report)
     from auditor.report import terminal
 
+    width, color = _screen(to_terminal)
+    return terminal.render(report, width=width, color=color, verbose=verbose)
+
+
+def _screen(to_terminal: bool) -> tuple[int, bool]:
+    """Columns, and whether colour is wanted there."""
     on_tty = to_terminal and sys.stdout is not None and sys.stdout.isatty()
     color = on_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = os.get_terminal_size(sys.stdout.fileno()).columns if on_tty else 80
-    return terminal.render(report, width=width or 80, color=color, verbose=verbose)
+    return width or 80, color
 
 
 def _write(text: str) -> None:

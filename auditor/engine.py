@@ -216,7 +216,7 @@ def _hear_behaviour(submission: Submission, options: Options, state: _State) -> 
         state.behaviour = behaviour.not_run(submission, reason)
         return
     record = state.facts.get(Witness.RECORD)
-    stated = _headline_lines(submission, record.value) if isinstance(record, Answer) else ()
+    stated = headline_lines(submission, record.value) if isinstance(record, Answer) else ()
     request = behaviour.Request(
         options.unsandboxed, options.run_seconds, options.witness_dir, tuple(stated), options.on_progress
     )
@@ -252,7 +252,7 @@ def _source_facts(submission: Submission, options: Options, state: _State) -> An
     if record is None or isinstance(record, Failure):
         return analyse(submission, executed=_executed(submission, options, state))
     facts = record.value
-    told = analyse(submission, executed=facts.templates.executed, headline=_headline_lines(submission, facts))
+    told = analyse(submission, executed=facts.templates.executed, headline=headline_lines(submission, facts))
     return replace(told, foreign=_foreign(facts))
 
 
@@ -266,7 +266,7 @@ def _foreign(facts: Any) -> str:
     return f"the code is not the one that was scored: {what} ({stated[0]})"
 
 
-def _headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:
+def headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:
     """The log lines that state the score that the submission claims."""
     logs = {log.path: log.lines for log in submission.logs}
     places = [at for _, at in facts.metric.logged_as if at.log in logs and at.line is not None]

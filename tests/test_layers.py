@@ -27,8 +27,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "auditor.engine": ("auditor", "auditor.core", "auditor.intake", "auditor.source", "auditor.record",
                        "auditor.behaviour", "auditor.sandbox", "rules"),
     "auditor.doctor": ("auditor", "auditor.core", "auditor.sandbox"),
+    "auditor.engine_probe": ("auditor", "auditor.core", "auditor.intake", "auditor.record", "auditor.engine",
+                             "auditor.behaviour", "rules"),
+    "auditor.cli_probe": ("auditor", "auditor.core", "auditor.engine", "auditor.engine_probe", "auditor.report",
+                          "auditor.behaviour", "auditor.cli"),
     "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "auditor.doctor",
-                    "auditor.behaviour", "auditor.sandbox", "rules"),
+                    "auditor.behaviour", "auditor.sandbox", "auditor.cli_probe", "rules"),
     "auditor.__main__": ("auditor.cli",),
 }  # fmt: skip
 STDLIB_ONLY = ("auditor.core", "auditor.sandbox", "auditor.doctor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from auditor.behaviour.audit import code_bytes
@@ -15,8 +16,12 @@ from auditor.behaviour.scale.rewrite import with_helpers
 from auditor.behaviour.session import BASE, GUEST_ENV, RUN, Session
 from auditor.core.submission import Submission
 
-WALL_SECONDS = 15.0
+WALL_SECONDS = 8.0
 FOLDER = "full"
+_STATED = re.compile(
+    r"\b(?:model_params|n_params|num_params|total_params|parameters|params)\s*[:=]\s*([\d,_]{5,})", re.I
+)
+MAX_LINES = 4000
 _NO_IMPORT = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError"})
 
 
@@ -102,6 +107,8 @@ def block(submission: Submission, run: Run | None, built: Built | None) -> Smoke
     notes: list[str] = []
     if built is not None and built.parameters is None:
         notes.append(f"the full-size model was not built: {built.reason}")
+    elif built is not None and built.parameters is not None:
+        notes += _other_count(submission, built.parameters)
     log = run.log if run is not None else None
     return Smoke(
         imports=_imports(log, built),
@@ -112,6 +119,28 @@ def block(submission: Submission, run: Run | None, built: Built | None) -> Smoke
         seconds=log.seconds if log is not None else None,
         notes=tuple(notes),
     )
+
+
+def stated_parameters(submission: Submission) -> tuple[int, ...]:
+    """Numbers of parameters that the logs state, each once, in their order."""
+    found: dict[int, None] = {}
+    for log in submission.logs:
+        for line in log.lines[:MAX_LINES]:
+            match = _STATED.search(line) if len(line) < 400 else None
+            if match and (digits := match.group(1).replace(",", "").replace("_", "")).isdigit():
+                found[int(digits)] = None
+    return tuple(found)
+
+
+def _other_count(submission: Submission, parameters: int) -> list[str]:
+    """A sentence when the logs state another size: then a setting of the claimed run is not known."""
+    stated = stated_parameters(submission)
+    if not stated or parameters in stated:
+        return []
+    return [
+        f"the log states {stated[0]:,} parameters, the script under the known launch settings builds {parameters:,}: "
+        "a setting that decides the size is stated nowhere"
+    ]
 
 
 def _imports(log: RunLog | None, built: Built | None) -> bool | None:

@@ -47,14 +47,14 @@ def passes_of(run: Run) -> tuple[PassInfo, ...]:
     if len(kept) > MAX_PASSES:
         last = [p for p in kept[-MAX_PASSES + 1 :] if p is not judged]
         kept = sorted([*last, *([judged] if judged else [])], key=lambda p: (p.last_seq, p.first_seq))
-    return tuple(_info(p, judged is p) for p in kept)
+    return tuple(_info(run, p, judged is p) for p in kept)
 
 
-def _info(found: Pass, judged: bool) -> PassInfo:
+def _info(run: Run, found: Pass, judged: bool) -> PassInfo:
     known = found.positions[found.positions >= 0]
     return PassInfo(
         found.report.text.strip()[:TEXT], found.value, int(found.positions.size), int(np.unique(known).size),
-        found.first_seq, found.last_seq, judged, found.how,
+        int(run.scores.seq[found.scores].min()), found.last_seq, judged, found.how,
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def timeline(run: Run) -> tuple[Moment, ...]:
         else:
             where = {(moment.spot.file, moment.spot.line)} if moment.spot else set()
             closed.append(_Stretch(moment, 1, [positions] if positions.size else [], where))
-    closed = _cycles(closed)
+    closed = _folded(_cycles(closed), _judged_events(run))
     lines = [_finished(stretch) for stretch in closed]
     return tuple(_bounded(lines))
 
@@ -213,6 +213,32 @@ def _cycles(stretches: list[_Stretch]) -> list[_Stretch]:
                     _absorb(out[-2 * width + i], out[-width + i])
                 del out[-width:]
                 break
+    return out
+
+
+def _judged_events(run: Run) -> range:
+    """Event numbers between which the judged pass was scored."""
+    if run.judged is None:
+        return range(0)
+    return range(int(run.scores.seq[run.judged.scores].min()), run.judged.last_seq + 1)
+
+
+def _folded(stretches: list[_Stretch], judged: range) -> list[_Stretch]:
+    """One line for a training loop: its forward passes, backward passes and optimizer steps."""
+    out: list[_Stretch] = []
+    for stretch in stretches:
+        before = out[-1] if out else None
+        if before is None or before.count != stretch.count:
+            out.append(stretch)
+            continue
+        a, b = before.moment, stretch.moment
+        forward = a.what == "scored" and a.detail == "with gradients" and a.event not in judged
+        if forward and b.what == "trained" and (a.split, a.tokens) == (b.split, b.tokens):
+            before.moment = replace(b, event=a.event)
+        elif a.what == "trained" and b.what == "stepped" and not a.detail:
+            before.moment = replace(a, detail=b.detail)
+        else:
+            out.append(stretch)
     return out
 
 
