@@ -171,7 +171,8 @@ def _make_block_ptr(base: Any, shape: Any, strides: Any, offsets: Any, block_sha
 def _elementwise() -> dict[str, Callable[..., Tensor]]:
     """Functions of one or two numbers, by their names in torch."""
     one = ("exp", "exp2", "log", "log2", "log1p", "expm1", "sqrt", "rsqrt", "sigmoid", "tanh", "abs", "cos", "sin",
-           "erf", "floor", "ceil", "round", "isnan","sinh", "cosh", "tan", "atan", "asin", "acos")  # fmt: skip
+           "erf", "floor", "ceil", "round", "isnan", "isinf", "sinh", "cosh", "tan", "atan", "asin",
+           "acos")  # fmt: skip
     two = ("maximum", "minimum", "pow", "fmod", "atan2")
     found = {name: _from_torch(name) for name in (*one, *two)}
     return found | {
