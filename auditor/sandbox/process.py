@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +17,13 @@ from auditor.sandbox import scratch, watch
 from auditor.sandbox.bubblewrap import Bind
 from auditor.sandbox.levels import Level, NoIsolation, detect
 from auditor.sandbox.limits import Limits
+from auditor.sandbox.output import Collector
 from auditor.sandbox.spawn import Spawned, spawn
 
 LOOK_SECONDS = 0.1
 JOIN_SECONDS = 5.0
 SPARING = 20
 """The watchdog rests this many times as long as its last look took."""
-CHUNK = 65_536
 TASKS_OF_OURS = 3
 """bubblewrap outside, bubblewrap as process 1 inside, and (without isolation) the launcher as reaper."""
 
@@ -252,35 +252,6 @@ class Sandboxed:
         if self.poll() is None:
             self.stopped = self.stopped or reason
             self.kill()
-
-
-class Collector:
-    """A thread that reads a pipe to its end and keeps the first ``limit`` bytes."""
-
-    def __init__(self, pipe: IO[bytes], limit: int, too_much: Callable[[], None]) -> None:
-        """Start reading; ``too_much`` is called once when there is more."""
-        self._pipe, self._limit, self._too_much = pipe, limit, too_much
-        self._kept = bytearray()
-        self._thread = threading.Thread(target=self._read, name="sandbox-output", daemon=True)
-        self._thread.start()
-
-    def data(self) -> bytes:
-        """What was kept so far."""
-        return bytes(self._kept)
-
-    def join(self, seconds: float) -> None:
-        """Wait for the end of the pipe."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(seconds)
-
-    def _read(self) -> None:
-        full = False
-        with self._pipe as pipe:
-            while part := pipe.read(CHUNK):
-                self._kept += part[: self._limit - len(self._kept)]
-                if len(part) and len(self._kept) >= self._limit and not full:
-                    full = True
-                    self._too_much()
 
 
 @dataclass(frozen=True, slots=True)

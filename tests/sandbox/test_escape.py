@@ -250,6 +250,19 @@ def test_the_kernel_offers_little(scratch: Path) -> None:
         assert line in said
 
 
+def test_no_process_inside_holds_a_way_to_the_host_s_files(scratch: Path, secret: Path) -> None:
+    script = """
+        import os, sys
+        for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
+            for way in ("root", "cwd", *(f"fd/{fd}" for fd in range(20))):
+                for back in ("", "/../../../.."):
+                    if os.path.lexists(f"/proc/{pid}/{way}{back}{sys.argv[1]}"):
+                        print("GOT", pid, way)
+    """
+    assert guest(scratch, script, secret).stdout == b""
+    assert b"GOT" in guest(scratch, script, "/golf").stdout
+
+
 def test_a_hardened_parent_s_memory_is_closed_to_its_child(scratch: Path) -> None:
     script = """
         import os, sys
