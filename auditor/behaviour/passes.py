@@ -126,8 +126,8 @@ def _cover(found: Pass) -> int:
 
 def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterator[tuple[str, _Tally]]:
     """Places at which validation scores were added up before event ``before``, by line and by function."""
-    lines: dict[tuple[str, int], _Tally] = {}
-    functions: dict[tuple[str, str], _Tally] = {}
+    lines: dict[tuple[str, int, bool], _Tally] = {}
+    functions: dict[tuple[str, str, bool], _Tally] = {}
     models: dict[str, _Tally] = {}
     for event in events:
         if event.seq >= before:
@@ -137,7 +137,8 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
             labels = event.arrays["labels"]
             if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
                 continue
-            for book, key in ((lines, (file, line)), (functions, (file, function))):
+            grad = bool(event.fields.get("grad"))  # one line may add up both training losses and scores
+            for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
                 tally = book.setdefault(key, _Tally((file, line), [], [], [], [], []))  # type: ignore[attr-defined]
                 _add(tally, event.seq, labels, event.arrays["values"])
     for tally in lines.values():

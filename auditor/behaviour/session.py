@@ -81,8 +81,13 @@ class Session:
         """The isolation in force."""
         return self.process.level.value if self.process is not None else ""
 
-    def run(self, stream: Stream, wall_seconds: float, plan: Plan | None = None, **more: object) -> RunLog:
-        """Run the script once on ``stream`` as the validation stream; ``plan`` replaces the session's own."""
+    def run(
+        self, stream: Stream, wall_seconds: float, plan: Plan | None = None, perturb: bool | str = False
+    ) -> RunLog:
+        """Run the script once on ``stream`` as the validation stream; ``plan`` replaces the session's own.
+
+        ``perturb``: see `RunCommand`.
+        """
         assert self._guest is not None
         if plan is not None and plan is not self.plan:
             self.plan = plan
@@ -91,7 +96,7 @@ class Session:
         command = RunCommand(
             self.plan.script, self.plan.argv, self._env(), RUN, self.seed, wall_seconds,
             copy=tuple([(f"{BASE}/run", RUN)] + [(f"{BASE}/abs/{top}", f"/{top}") for top in self._tops]),
-            perturb=bool(more.get("perturb", False)),
+            perturb=perturb,
         )  # fmt: skip
         return self._guest.run(command)
 

@@ -322,6 +322,8 @@ class Recorder:
         count = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
         self.ctx.emit(
             "Stepped",
-            {"site": self.site(), "optimizer": type(optimizer).__name__, "parameters": count, "time": self.ctx.clock.now,
-             **self.weights.step(optimizer)},
+            {
+                "site": self.site(), "optimizer": type(optimizer).__name__, "parameters": count,
+                "time": self.ctx.clock.now, **self.weights.step(optimizer),
+            },
         )

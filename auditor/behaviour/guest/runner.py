@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from auditor.behaviour.guest import perturb
 from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.mode import GuestMode
 from auditor.behaviour.guest.recorder import Recorder
@@ -72,6 +73,8 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     recorder = Recorder(ctx)
     install_all(ctx)
     recorder.install()
+    if how := command.get("perturb"):
+        perturb.install(ctx, "objects" if how is True else str(how), recorder.site)
     out, err = Lines(ctx, recorder, "out"), Lines(ctx, recorder, "err")
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     _hook_print(ctx, recorder)

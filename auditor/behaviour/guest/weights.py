@@ -29,7 +29,7 @@ class WeightBook:
         self._before[self.number(optimizer)] = self._look(optimizer)
 
     def step(self, optimizer: Any) -> dict[str, Any]:
-        """Fields of ``Stepped``: the optimizer's number and its parameters' checksum before and after (0: not looked)."""
+        """Fields of ``Stepped``: the optimizer's number, its parameters' checksum before and after (0: not looked)."""
         number = self.number(optimizer)
         return {"id": number, "before": self._before.get(number, 0.0), "after": self._look(optimizer)}
 

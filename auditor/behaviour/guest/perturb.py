@@ -1,0 +1,237 @@
+"""The perturbed run: what is loaded back from the artifact is changed a little, so that the host sees if it matters.
+
+Two ways, because artifacts are packed in many ways. ``objects``: what `torch.load`, ``pickle`` and ``np.load`` give
+after an artifact was written. ``bytes``: what a decompressor gives of the artifact's own bytes, for hand-packed
+formats. Every change is an event ``Perturbed``.
+"""
+
+from __future__ import annotations
+
+import _io
+import bz2
+import gzip
+import importlib
+import io
+import lzma
+import os
+import pickle
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from auditor.behaviour.shims.context import ShimContext
+
+SCALE = 1.01
+NO_WEIGHTS = re.compile(r"\.(?:json|txt|log|csv|tsv|md|yaml|yml|py)$", re.I)
+SMALL_INTS = (torch.int8, torch.uint8, torch.int16)
+SHARE = 23
+"""In hand-packed bytes one byte of so many gets another lowest bit."""
+HEAD = 256
+"""Bytes at the start of a hand-packed artifact that stay, for they may be its index."""
+Site = Callable[[], Any]
+
+
+def install(ctx: ShimContext, how: str, site: Site) -> None:
+    """Patch the ways of loading. ``how`` is ``objects`` or ``bytes``; ``site`` names the submission's line."""
+    artifact = Artifact(ctx, site)
+    if how == "bytes":
+        _patch_bytes(ctx, artifact)
+    else:
+        _patch_objects(ctx, artifact)
+
+
+class Artifact:
+    """The last file of weights that the script wrote, and whether given data come from it."""
+
+    def __init__(self, ctx: ShimContext, site: Site) -> None:
+        self._ctx, self._site, self._emit = ctx, site, ctx.emit
+        self.path = ""
+        self._content = b""
+        ctx.emit = self._seen  # type: ignore[method-assign]
+
+    def _seen(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if kind == "ArtifactWritten" and not NO_WEIGHTS.search(str(fields["path"])):
+            self.path, self._content = str(fields["path"]), b""
+        self._emit(kind, fields)
+
+    def holds(self, data: Any) -> bool:
+        """Whether ``data`` (bytes) is the artifact or a part of it."""
+        if not self.path or not isinstance(data, bytes | bytearray | memoryview) or len(data) < 16:
+            return False
+        if not self._content:
+            with _io.open(self.path, "rb") as f:
+                self._content = bytes(f.read())
+        return bytes(data) in self._content
+
+    def is_source(self, file: Any) -> bool:
+        """Whether loading from ``file`` loads the artifact: its path, or anything in memory once it is written."""
+        if not self.path:
+            return False
+        if isinstance(file, str | os.PathLike):
+            return os.path.abspath(os.fspath(file)) == self.path
+        name = getattr(file, "name", None)
+        return not isinstance(name, str) or os.path.abspath(name) == self.path
+
+    def note(self, what: str, count: int) -> None:
+        """Tell the host of a change."""
+        if count:
+            self._emit("Perturbed", {"what": what, "count": count, "site": self._site()})
+
+
+def _patch_objects(ctx: ShimContext, artifact: Artifact) -> None:
+    def after(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def loaded(file: Any, *args: Any, **kwargs: Any) -> Any:
+            ours = artifact.is_source(file) or artifact.holds(file)
+            result = real(file, *args, **kwargs)
+            if not ours:
+                return result
+            counter = [0]
+            changed = changed_object(result, counter)
+            artifact.note(name, counter[0])
+            return changed
+
+        return loaded
+
+    for owner, name in ((torch, "load"), (pickle, "load"), (pickle, "loads"), (np, "load")):
+        ctx.patch(owner, name, after(f"{owner.__name__}.{name}", getattr(owner, name)))
+    try:
+        safe = importlib.import_module("safetensors.torch")
+    except ImportError:
+        return
+    for name in ("load", "load_file"):
+        ctx.patch(safe, name, after(f"safetensors.{name}", getattr(safe, name)))
+
+
+def changed_object(value: Any, counter: list[int]) -> Any:
+    """``value`` with every weight in it changed: floats scaled, small integers with another lowest bit."""
+    if torch.is_tensor(value):
+        return _changed_tensor(value, counter)
+    if isinstance(value, np.ndarray):
+        return _changed_array(value, counter)
+    if isinstance(value, np.lib.npyio.NpzFile):
+        return Arrays({name: _changed_array(value[name], counter) for name in value.files})
+    if isinstance(value, bytes) and len(value) > 4 * HEAD:
+        counter[0] += 1
+        return flipped(value)
+    if isinstance(value, dict):
+        for key in list(value):
+            value[key] = changed_object(value[key], counter)
+        return value
+    if isinstance(value, list):
+        value[:] = [changed_object(v, counter) for v in value]
+        return value
+    if type(value) is tuple:
+        return tuple(changed_object(v, counter) for v in value)
+    return value
+
+
+class Arrays(dict[str, Any]):
+    """Changed arrays in place of an ``NpzFile``."""
+
+    @property
+    def files(self) -> list[str]:
+        """The arrays' names."""
+        return list(self)
+
+    def __enter__(self) -> Arrays:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _changed_tensor(value: torch.Tensor, counter: list[int]) -> torch.Tensor:
+    if value.is_quantized or value.is_sparse:
+        return value
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        if value.is_floating_point():
+            counter[0] += 1
+            scaled = (value.detach().float() * SCALE).to(value.dtype)
+            return scaled if not isinstance(value, torch.nn.Parameter) else torch.nn.Parameter(scaled)
+        if value.dtype in SMALL_INTS and value.numel() > 1:
+            counter[0] += 1
+            return value.bitwise_xor(torch.ones((), dtype=value.dtype))
+    return value
+
+
+def _changed_array(value: Any, counter: list[int]) -> Any:
+    if value.dtype.kind == "f":
+        counter[0] += 1
+        return (value.astype(np.float64) * SCALE).astype(value.dtype)
+    if value.dtype.kind in "iu" and value.dtype.itemsize <= 2 and value.size > 1:
+        counter[0] += 1
+        return value ^ value.dtype.type(1)
+    return value
+
+
+def flipped(data: bytes) -> bytes:
+    """``data`` with the lowest bit of one byte in `SHARE` changed, but for the first `HEAD`."""
+    array = np.frombuffer(data, np.uint8).copy()
+    array[HEAD::SHARE] ^= 1
+    return array.tobytes()
+
+
+def _patch_bytes(ctx: ShimContext, artifact: Artifact) -> None:
+    def unpacked(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def decompress(data: Any, *args: Any, **kwargs: Any) -> Any:
+            result = real(data, *args, **kwargs)
+            if not artifact.holds(data) or not isinstance(result, bytes) or len(result) <= 2 * HEAD:
+                return result
+            artifact.note(name, len(result) // SHARE)
+            return flipped(result)
+
+        return decompress
+
+    owners: list[tuple[Any, str]] = [(zlib, "decompress"), (lzma, "decompress"), (bz2, "decompress"), (gzip, "decompress")]
+    for module in ("brotli", "zstandard"):
+        try:
+            owners.append((importlib.import_module(module), "decompress"))
+        except ImportError:
+            continue
+    for owner, name in owners:
+        if hasattr(owner, name):
+            ctx.patch(owner, name, unpacked(f"{owner.__name__}.{name}", getattr(owner, name)))
+    _patch_zstandard(ctx, artifact)
+
+
+def _patch_zstandard(ctx: ShimContext, artifact: Artifact) -> None:
+    """``zstandard.ZstdDecompressor().decompress``: the class is replaced by one that passes through here."""
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError:
+        return
+    real = zstandard.ZstdDecompressor
+
+    class Decompressor:
+        """A stand-in that changes what comes out of the artifact."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._real = real(*args, **kwargs)
+
+        def decompress(self, data: Any, *args: Any, **kwargs: Any) -> Any:
+            """Decompress, changed where it is the artifact."""
+            result = self._real.decompress(data, *args, **kwargs)
+            if not artifact.holds(data) or len(result) <= 2 * HEAD:
+                return result
+            artifact.note("zstandard.decompress", len(result) // SHARE)
+            return flipped(result)
+
+        def stream_reader(self, source: Any, *args: Any, **kwargs: Any) -> Any:
+            """Decompress as a stream; read at once."""
+            data = source if isinstance(source, bytes) else source.read()
+            return io.BytesIO(self.decompress(data, *args[:0]))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+    ctx.patch(zstandard, "ZstdDecompressor", Decompressor)
+
+
+__all__ = ["Arrays", "Artifact", "changed_object", "flipped", "install"]

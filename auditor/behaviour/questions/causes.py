@@ -1,0 +1,160 @@
+"""By which way later tokens reached earlier scores: what the events say of a prefix-invariance difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.behaviour.facts import Cause, Spot
+from auditor.behaviour.questions.common import Backward, backwards, by_seq, path, spot
+from auditor.behaviour.questions.prefix_invariance import Comparison
+from auditor.behaviour.questions.score_before_update import undone
+from auditor.behaviour.run import Run
+from auditor.behaviour.scores import NOWHERE, Locator
+from auditor.behaviour.wire import Event
+
+SMALL = 0.02
+"""Share of the model's parameters up to which an optimised vector is a delta or a bias, no adaptation of weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """A cause with the lines that show it, and figures: ``parameters`` that the update moves, their ``share`` of the
+    largest optimizer's, ``same_function`` (1: update and score in one function), ``scored_before`` (1: an earlier score
+    of the same tokens exists), ``best_of`` (1: the lowest of several scores is counted)."""
+
+    cause: Cause
+    spots: tuple[Spot, ...]
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def attribute(run: Run, difference: Comparison) -> Attribution:
+    """The cause of a difference. ``run`` is the first run of the two."""
+    found = run.judged
+    if found is None or not difference.positions.size:
+        return Attribution(Cause.UNKNOWN, ())
+    changed = ~difference.cut.keep
+    first = _first_difference(run, difference)
+    figures = {"scored_before": float(_scored_before(run, first)), "best_of": float(best_of(run))}
+    trained = [b for b in backwards(run) if b.update < first and changed[b.positions].any()]
+    trained = [b for b in trained if not undone(run, b, first)]
+    if trained:
+        return _trained(run, trained, first, figures)
+    event = by_seq(run).get(first)
+    score = spot(event, "scored here") if event is not None else None
+    seen = _earlier(run, changed, found.first_seq, first)
+    artifact = any(e.kind == "ArtifactWritten" and e.seq > seen[0].seq for e in run.events if e.seq < first) if seen else 0
+    if seen and any(e.kind == "Scored" and e.seq in _scoring(run, changed) for e in seen) and not artifact:
+        return Attribution(Cause.SCORED_BEFORE, path(spot(seen[0], "the same tokens were scored here before"), score), figures)
+    if seen:
+        return Attribution(Cause.CALIBRATED, path(spot(seen[0], "the model runs over the tokens here"), score), figures)
+    if _in_window(run, changed, first):
+        return Attribution(Cause.SAME_FORWARD, path(score), figures)
+    return Attribution(Cause.UNKNOWN, path(score), figures)
+
+
+def _first_difference(run: Run, difference: Comparison) -> int:
+    """Number of the event of the first score that differs."""
+    found = run.judged
+    assert found is not None
+    at = np.flatnonzero(np.isin(found.positions[: difference.cut.index], difference.positions))
+    return int(run.scores.seq[found.scores[at]].min()) if at.size else found.first_seq
+
+
+def _trained(run: Run, trained: list[Backward], first: int, figures: dict[str, float]) -> Attribution:
+    assert run.judged is not None
+    inside = [b for b in trained if b.seq >= run.judged.first_seq]
+    one = inside[-1] if inside else trained[-1]
+    event = by_seq(run).get(first)
+    largest = max((int(e.fields["parameters"]) for e in run.events if e.kind == "Stepped"), default=0)
+    moved = int(one.step.fields["parameters"]) if one.step is not None else 0
+    names = {str(b.event.fields["site"][2]) for b in trained if b.event.fields.get("site")}
+    function = str(event.fields["site"][2]) if event is not None and event.fields.get("site") else ""
+    wrote = any(e.kind == "ArtifactWritten" and trained[-1].seq < e.seq < first for e in run.events)
+    figures |= {
+        "parameters": float(moved), "share": moved / largest if largest else 0.0,
+        "same_function": float(function in names and not wrote), "artifact_between": float(wrote),
+        "tokens": float(np.unique(np.concatenate([b.positions for b in trained])).size),
+    }  # fmt: skip
+    spots = path(
+        spot(one.event, "gradients are taken of tokens that are scored later"),
+        spot(one.step, "the weights are updated") if one.step is not None else None,
+        spot(event, "scored here") if event is not None else None,
+    )
+    return Attribution(Cause.TRAINED_IN_PASS if inside else Cause.TRAINED_BEFORE_PASS, spots, figures)
+
+
+def _scoring(run: Run, changed: NDArray[np.bool_]) -> set[int]:
+    """Numbers of events that score changed tokens without gradients."""
+    table = run.scores
+    known = (table.position != NOWHERE) & ~table.grad
+    known[known] = changed[table.position[known]]
+    return set(np.unique(table.seq[known]).tolist())
+
+
+def _earlier(run: Run, changed: NDArray[np.bool_], start: int, first: int) -> list[Event]:
+    """Events before the judged pass in which the model reads changed tokens without gradients."""
+    locator, scoring, seen = Locator(run.stream, run.spec), _scoring(run, changed), []
+    feeding = _own_feeds(run, start)
+    for event in run.events:
+        if event.seq >= min(start, first):
+            break
+        if event.kind == "Scored" and event.seq in scoring:
+            seen.append(event)
+        elif event.kind == "Fed" and not event.fields.get("grad") and event.seq not in feeding:
+            where = locator.locate(event.arrays["tokens"])
+            where = where[where != NOWHERE]
+            if where.size and changed[where].any():
+                seen.append(event)
+    return seen
+
+
+def _own_feeds(run: Run, start: int) -> set[int]:
+    """The reading that belongs to the judged pass's first score comes just before it."""
+    before = [e.seq for e in run.events if e.seq < start and e.kind in ("Fed", "Scored")]
+    tail = []
+    for seq in reversed(before):
+        if by_seq(run)[seq].kind != "Fed":
+            break
+        tail.append(seq)
+    return set(tail[:4])
+
+
+def _in_window(run: Run, changed: NDArray[np.bool_], first: int) -> bool:
+    """Whether the event of the first difference itself holds changed tokens."""
+    where = run.scores.position[run.scores.seq == first]
+    where = where[where != NOWHERE]
+    return bool(where.size and changed[where].any())
+
+
+def _scored_before(run: Run, first: int) -> bool:
+    """Whether most positions of the first differing event had a score before it."""
+    table = run.scores
+    where = np.unique(table.position[(table.seq == first) & (table.position != NOWHERE)])
+    earlier = table.position[(table.seq < first) & (table.position != NOWHERE)]
+    return bool(where.size and np.isin(where, earlier).mean() > 0.5)
+
+
+def best_of(run: Run) -> bool:
+    """Whether the judged pass counts, for most positions, the lowest of several losses that differ."""
+    found, table = run.judged, run.scores
+    if found is None or not found.matched:
+        return False
+    known = table.position != NOWHERE
+    size = run.stream.tokens.size
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    last, order = np.full(size, np.nan), np.flatnonzero(known)
+    np.minimum.at(low, table.position[order], table.loss[order])
+    np.maximum.at(high, table.position[order], table.loss[order])
+    last[table.position[order]] = table.loss[order]
+    where = found.positions
+    ok = where != NOWHERE
+    where, values = where[ok], found.values[ok]
+    several = high[where] - low[where] > 1e-3
+    if several.mean() < 0.5:
+        return False
+    lowest = np.abs(values - low[where]) < 1e-4
+    late = np.abs(values - last[where]) < 1e-4
+    return bool(lowest[several].mean() > 0.98 and not late[several].mean() > 0.98)

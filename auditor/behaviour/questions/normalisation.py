@@ -1,0 +1,205 @@
+"""Normalisation: no causal scorer whose probabilities sum to one can beat the generator of the toy stream.
+
+The tokens of the toy validation stream are independent draws with known probabilities g. A scorer that gives each
+token a probability p made of its past alone, with p summing to at most one over the vocabulary, has
+E[p(token) / g(token) | past] <= 1 at every position. So a player who bets a share lambda of his fortune on every
+token has an expected fortune of at most 1, and by Ville's inequality reaches a fortune of e with a chance of at most
+1/e. A fortune of a million disproves "causal and normalised" (Shafer and Vovk; the mean over several lambdas is a
+fortune too).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.behaviour.facts import Answer, Evidence, Question, Sample, Spot
+from auditor.behaviour.passes import Pass
+from auditor.behaviour.questions.common import first_scores, no_pass, path, spot_of, unknown
+from auditor.behaviour.questions.printed import stated
+from auditor.behaviour.run import Run
+from auditor.behaviour.toyworld.spec import Stream, World, WorldSpec
+from auditor.behaviour.toyworld.stream import stop_probability
+from auditor.core.types import Confidence, Outcome
+
+LAMBDAS = np.geomspace(0.001, 0.5, 12)
+PROOF = math.log(1e6)
+ENOUGH = 200
+"""Positions at which a mixture must have changed the model's probability before its silence means something."""
+SAME = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the judged pass counts for each position, in scoring order; arrays of one shape."""
+
+    positions: NDArray[np.int64]
+    counted: NDArray[np.float64]
+    """Nats that were added up."""
+    model: NDArray[np.float64]
+    """The loss that was recorded where the score began."""
+    changed: NDArray[np.bool_]
+    """Where the two differ."""
+
+
+def bet(counted: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Log of the betting fortune. ``counted`` in nats; ``reference`` the generator's natural log-probabilities."""
+    if not counted.size:
+        return 0.0
+    ratio = np.exp(np.clip(-counted - reference, -700.0, 60.0))
+    fortunes = np.array([np.log1p(share * (ratio - 1.0)).sum() for share in LAMBDAS])
+    top = float(fortunes.max())
+    return top + math.log(float(np.exp(fortunes - top).mean()))
+
+
+def reference(stream: Stream, spec: WorldSpec) -> NDArray[np.float64]:
+    """The generator's log-probability of each token, given also that the document goes on (NaN: first token, BOS).
+
+    A scorer may know where documents end; with that knowledge no other token is likelier than said here.
+    """
+    stop = stop_probability(spec)
+    known = stream.log_prob - (math.log1p(-stop) if stop < 1 else 0.0)
+    known = np.where(stream.tokens == spec.bos_id, np.nan, np.minimum(known, 0.0))
+    known[:1] = np.nan
+    return known
+
+
+def values_of(found: Pass, run: Run) -> Values:
+    """The first value of each position of the pass, in scoring order."""
+    positions, first = first_scores(found, run.scores)
+    order = np.argsort(first, kind="stable")
+    positions, first = positions[order], first[order]
+    counted = found.values[first]
+    loss = run.scores.loss[found.scores[first]].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        as_log = -np.log(loss)
+    tolerance = SAME * np.maximum(1.0, np.abs(counted))
+    by_log = np.abs(counted - as_log) <= tolerance
+    model = np.where(by_log, as_log, loss)
+    return Values(positions, counted, model, ~by_log & (np.abs(counted - loss) > tolerance))
+
+
+def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
+    """Judge the probabilities behind the judged pass; ``invariance`` is the answer on prefix invariance, if there is one.
+
+    A score that saw later tokens is no news here: then the question stays open.
+    """
+    question = Question.NORMALISATION
+    if invariance is not None and invariance.outcome is Outcome.FOUND:
+        return unknown(question, "the scores depend on later tokens (prefix invariance), which this test cannot see past")
+    missing = no_pass(run, question)
+    if missing is not None:
+        return _printed_only(run, missing)
+    assert run.judged is not None
+    values = values_of(run.judged, run)
+    scale = scaling(values)
+    if scale is not None:
+        return _scaled(run.judged, values, scale)
+    known = reference(run.stream, run.spec)[values.positions]
+    ok = ~np.isnan(known)
+    log_e = bet(values.counted[ok], known[ok])
+    if log_e >= PROOF:
+        return _beaten(run.judged, values, log_e, invariance)
+    changed = int(values.changed.sum())
+    if 0 < changed < ENOUGH:
+        return unknown(question, f"only {changed} scores were mixed with anything else: too few to tell at toy scale")
+    if int(ok.sum()) < ENOUGH:
+        return unknown(question, f"only {int(ok.sum())} scores could be judged: too few to tell")
+    how = f"{changed:,} of them changed after the model's own loss" if changed else "all of them the model's own losses"
+    return Answer(
+        question, Outcome.CLEAR,
+        f"{int(ok.sum()):,} scores do not beat the toy stream's generator ({how}; betting fortune {_power(log_e)})",
+    )  # fmt: skip
+
+
+def scaling(values: Values) -> float | None:
+    """The one factor by which all losses were multiplied, when there is one that is not 1."""
+    large = np.abs(values.model) > 0.5
+    if large.sum() < ENOUGH:
+        return None
+    ratio = values.counted[large] / values.model[large]
+    middle = float(np.median(ratio))
+    same = np.abs(ratio - middle) <= 1e-4 * abs(middle)
+    return middle if abs(middle - 1.0) > 1e-3 and same.mean() > 0.99 and middle > 0 else None
+
+
+def never_worse(values: Values) -> bool:
+    """Whether the counted loss is the smaller of the model's and another one: chosen after the outcome is known."""
+    drop = values.model - values.counted
+    share = float(values.changed.mean())
+    return 0.02 < share < 0.98 and bool((drop[values.changed] > 0).mean() > 0.999)
+
+
+def _scaled(found: Pass, values: Values, scale: float) -> Answer:
+    message = f"every loss is multiplied by {scale:.6g} before it is added up: no temperature, which divides logits"
+    evidence = Evidence(
+        Confidence.HIGH, message, spot_of([*found.site, ""], "added up here"), samples=_samples(values),
+        figures={"scale": scale, "scores": float(values.positions.size)},
+    )  # fmt: skip
+    return Answer(Question.NORMALISATION, Outcome.FOUND, message, (evidence,))
+
+
+def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None) -> Answer:
+    changed = int(values.changed.sum())
+    gain = float((values.model - values.counted)[values.changed].mean()) if changed else 0.0
+    causal = invariance is not None and invariance.outcome is Outcome.CLEAR
+    what = (
+        "the counted probabilities are not normalised, or use the token that they score"
+        if causal
+        else "the counted probabilities are not both normalised and made of the past alone"
+    )
+    where = (
+        f"{changed:,} of {values.positions.size:,} scores differ from the model's own loss, by {gain:.3f} nats on average"
+        if changed
+        else "they are the model's own losses, so the model is told of the token that it scores"
+    )
+    message = (
+        f"{what}: against the known generator of the toy stream a bet on them grows to {_power(log_e)}; a normalised "
+        f"scorer of the past passes 1e6 with a chance of one in a million (Ville's inequality); {where}"
+    )
+    figures = {
+        "log_e_value": log_e, "changed_scores": float(changed), "scores": float(values.positions.size),
+        "mean_gain_nats": gain, "never_worse": float(never_worse(values)), "causal": float(causal),
+    }  # fmt: skip
+    site = spot_of([*found.site, ""], "the scores are added up here")
+    evidence = Evidence(Confidence.HIGH, message, site, path(site), _samples(values), figures=figures)
+    return Answer(Question.NORMALISATION, Outcome.FOUND, what, (evidence,))
+
+
+def _samples(values: Values) -> tuple[Sample, ...]:
+    chosen = np.flatnonzero(values.changed)[:5]
+    return tuple(
+        Sample(int(values.positions[i]), float(values.model[i]), float(values.counted[i])) for i in chosen
+    )
+
+
+def _printed_only(run: Run, missing: Answer) -> Answer:
+    """Where no recorded scores make the printed loss: hold the printed total against the generator's entropy."""
+    if run.headline is None:
+        return missing
+    told = stated(run)
+    known = reference(run.stream, run.spec)
+    known = known[~np.isnan(known)]
+    if told.loss is None:
+        return missing
+    log_e = known.size * (-float(known.mean()) - told.loss)
+    if log_e < PROOF or told.loss > 0.98 * -float(known.mean()):
+        return missing
+    own = run.judged.value if run.judged is not None else math.nan
+    message = (
+        f"the printed loss of {told.loss:.4f} nats is below the {-float(known.mean()):.4f} nats of the toy stream's own "
+        f"generator: no normalised scorer of the past gets there (chance below {_power(-log_e)})"
+    )
+    spot = Spot(run.headline.site[0], run.headline.site[1], "printed here") if run.headline.site[0] else None
+    level = Confidence.HIGH if told.consistent else Confidence.MEDIUM
+    figures = {"printed_loss": told.loss, "generator_nats": -float(known.mean()), "log_e_value": log_e}
+    if not math.isnan(own):
+        figures["model_loss"] = own
+    return Answer(Question.NORMALISATION, Outcome.FOUND, message, (Evidence(level, message, spot, figures=figures),))
+
+
+def _power(log_e: float) -> str:
+    return f"10^{log_e / math.log(10):.1f}"
