@@ -176,9 +176,8 @@ def env_readers(tree: ast.Module) -> frozenset[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if _is_reader(node.value):
-                found.add(node.targets[0].id)
-            elif isinstance(node.value, ast.Lambda) and _reads_first(node.value.args, [node.value.body]):
+            made = node.value
+            if _is_reader(made) or (isinstance(made, ast.Lambda) and _reads_first(made.args, [made.body])):
                 found.add(node.targets[0].id)
         elif isinstance(node, ast.FunctionDef) and _reads_first(node.args, node.body):
             found.add(node.name)

@@ -53,6 +53,8 @@ class Plan:
     """0 tiny, 1 small, 2 dimensions as claimed (tiny data)."""
     tweaks: dict[str, int] = field(default_factory=dict)
     """Knob name to the index of the alternative value that a retry chose."""
+    failed: tuple[str, ...] = ()
+    """Signatures of the failures before this attempt (see `retry`)."""
     notes: tuple[str, ...] = ()
     """Sentences on what could not be resolved."""
 

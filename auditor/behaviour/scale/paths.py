@@ -15,6 +15,8 @@ from auditor.behaviour.toyworld.layout import Places
 PATH_NAME = re.compile(r"(?:^|_)(?:path|dir|root|file|folder|glob|files|pattern|home)s?$")
 _DATASET = re.compile(r"fineweb[\w.\-]*(?:sp|byte|bpe|gpt2|caseops)[\w.\-]*$|datasets/[\w.\-]+$", re.I)
 
+_FILES = (".py", ".json", ".bin", ".txt", ".md", ".pt", ".model", ".vocab")
+
 
 def path_env(sites: Iterable[Site], launch: Mapping[str, str]) -> dict[str, str]:
     """Values for the path variables: absolute ones are moved below the guest's own folder, relative ones stay."""
@@ -73,5 +75,5 @@ def _sort(value: str, folders: dict[str, None], models: dict[str, None], sides: 
         sides[posixpath.dirname(plain)] = None
     elif re.search(r"fineweb_(?:train|val)_[\w*?.]*$", plain) and "/" in plain:
         folders[posixpath.dirname(plain)] = None
-    elif _DATASET.search(plain) and not plain.endswith((".py", ".json", ".bin", ".txt", ".md", ".pt", ".model", ".vocab")):
+    elif _DATASET.search(plain) and not plain.endswith(_FILES):
         folders[plain.rstrip("/")] = None

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from auditor.behaviour.scale.evaluate import Scope, worth
+from auditor.behaviour.scale.launch import launch_env, required_env
 from auditor.behaviour.scale.model import Change, Plan
 from auditor.behaviour.scale.paths import path_env, places_of
-from auditor.behaviour.scale.rewrite import literal_text, replace_spans, with_helpers
+from auditor.behaviour.scale.rewrite import Span, literal_text, replace_spans, with_helpers
 from auditor.behaviour.scale.roles import role_of
 from auditor.behaviour.scale.sites import Site, scope_of, sites_of
-from auditor.behaviour.scale.values import LEVELS, Level, Shape, number_of, shape_of, toy_value
+from auditor.behaviour.scale.values import LEVELS, Level, Shape, number_of, other_value, shape_of, toy_value
 from auditor.behaviour.toyworld.spec import WorldSpec
 from auditor.core.submission import Role, SourceFile, Submission, near_sources
 from auditor.core.syntax import ParsedModule, parse_python
@@ -36,6 +37,35 @@ class Source:
     parsed: ParsedModule
 
 
+@dataclass
+class Survey:
+    """What the sources of one submission say."""
+
+    sources: list[Source]
+    scope: Scope
+    sites: list[Site]
+    launch: dict[str, str]
+    notes: list[str]
+
+
+def survey(submission: Submission) -> Survey:
+    """Parse the sources and find their knobs under the launch settings."""
+    sources = read_sources(submission)
+    trees = [s.parsed.tree for s in sources if s.parsed.tree is not None]
+    scope = scope_of(trees, {n: s.value for n, s in submission.launch.env.items()})
+    sites = find_sites(sources, scope)
+    launch, notes = launch_env(submission, sites)
+    if launch != scope.env:
+        scope.env = launch
+        sites = find_sites(sources, scope)
+    return Survey(sources, scope, with_argv(sites, submission.launch.argv), launch, notes)
+
+
+def knobs(submission: Submission) -> list[Site]:
+    """All knobs of a submission, with their values in the claimed run."""
+    return survey(submission).sites
+
+
 def plan(submission: Submission) -> Plan:
     """The first plan for ``submission``. Raises ``ValueError`` where it has no entry script."""
     return build(submission, 0, {}, 0)
@@ -45,23 +75,18 @@ def build(submission: Submission, level: int, tweaks: Mapping[str, int], attempt
     """A plan at ``level``; ``tweaks`` chooses other values for single knobs (see `retry`)."""
     if submission.entry is None:
         raise ValueError("no training script was found")
-    sources = read_sources(submission)
-    launch = {name: setting.value for name, setting in submission.launch.env.items()}
+    found = survey(submission)
+    sources, scope, sites, launch = found.sources, found.scope, found.sites, found.launch
     trees = [s.parsed.tree for s in sources if s.parsed.tree is not None]
-    scope = scope_of(trees, launch)
-    sites = [site for s in sources if s.parsed.tree is not None for site in sites_of(s.file.path, s.parsed.tree, scope)]
-    sites = with_argv(sites, submission.launch.argv)
     main = [s for s in sites if s.file == submission.entry.path] or sites
     shape = shape_of(main, LEVELS[level], steps_run(submission))
-    env = {n: v for n, v in launch.items() if "\0" not in v}
-    env.update(path_env(sites, launch))
+    env = {**launch, **path_env(sites, launch)}
     changes, edits, argv = choose(sites, shape, LEVELS[level], tweaks, env, submission.launch.argv)
-    env.update(fixed_env(sites, env))
-    scope = scope_of(trees, env)
-    spec = world_of(sites, shape, scope, launch, submission)
+    scope.env = env
+    spec = world_of(sites, scope, launch)
+    env.update(required_env(sites, env, spec.vocab_size))
     return Plan(
-        files={guest_path(s.file.path): replace_spans(with_helpers(s.parsed), edits.get(s.file.path, []))
-               if not s.parsed.rewritten else replaced_312(s.parsed, edits.get(s.file.path, [])) for s in sources},
+        files={guest_path(s.file.path): edited(s.parsed, edits.get(s.file.path, [])) for s in sources},
         copies=copies_of(submission, {s.file.path for s in sources}),
         script=guest_path(submission.entry.path),
         argv=argv,
@@ -76,13 +101,19 @@ def build(submission: Submission, level: int, tweaks: Mapping[str, int], attempt
         folders=("logs",),
         level=level,
         tweaks=dict(tweaks),
+        notes=tuple(found.notes),
     )  # fmt: skip
 
 
-def replaced_312(parsed: ParsedModule, edits: list[tuple[tuple[int, int, int], str]]) -> str:
-    """Edits first (their columns are those of the parsed text), then the helpers."""
+def find_sites(sources: list[Source], scope: Scope) -> list[Site]:
+    """All knobs of all files."""
+    return [site for s in sources if s.parsed.tree is not None for site in sites_of(s.file.path, s.parsed.tree, scope)]
+
+
+def edited(parsed: ParsedModule, edits: list[tuple[Span, str]]) -> str:
+    """The text with its edits. Edits first (their columns are those of the parsed text), then the helpers."""
     text = replace_spans(parsed.text, edits)
-    return with_helpers(ParsedModule(parsed.tree, None, text, True))
+    return with_helpers(ParsedModule(parsed.tree, None, text, parsed.rewritten))
 
 
 def read_sources(submission: Submission) -> list[Source]:
@@ -131,13 +162,15 @@ def with_argv(sites: list[Site], argv: tuple[str, ...]) -> list[Site]:
 
 def choose(
     sites: list[Site], shape: Shape, level: Level, tweaks: Mapping[str, int], env: dict[str, str], argv: tuple[str, ...]
-) -> tuple[tuple[Change, ...], dict[str, list[tuple[tuple[int, int, int], str]]], tuple[str, ...]]:
+) -> tuple[tuple[Change, ...], dict[str, list[tuple[Span, str]]], tuple[str, ...]]:
     """Toy values for all knobs: (changes, edits by file, arguments); ``env`` is extended in place."""
     changes: list[Change] = []
-    edits: dict[str, list[tuple[tuple[int, int, int], str]]] = {}
+    edits: dict[str, list[tuple[Span, str]]] = {}
     words = list(argv)
     for site in sites:
         role, value = toy_value(site, shape, level)
+        if site.name in tweaks:
+            value = other_value(site, value, shape)
         if value is None or not allowed(site, role, sites):
             continue
         where = f"{site.file}:{site.line}"
@@ -188,15 +221,7 @@ def set_option(words: list[str], name: str, value: str) -> None:
     words += [name, value]
 
 
-def fixed_env(sites: list[Site], env: Mapping[str, str]) -> dict[str, str]:
-    """Variables that must not vary between runs, or that the script requires without a default."""
-    names = {s.name for s in sites if s.how == "env"}
-    return {"RUN_ID": "golf"} if "RUN_ID" in names and "RUN_ID" not in env else {}
-
-
-def world_of(
-    sites: list[Site], shape: Shape, scope: Scope, launch: Mapping[str, str], submission: Submission
-) -> WorldSpec:
+def world_of(sites: list[Site], scope: Scope, launch: Mapping[str, str]) -> WorldSpec:
     """Vocabulary, kind of tokenizer and BOS that the script expects."""
     vocab = next((int(n) for s in sites if role_of(s.words, s.value) == "vocab" and (n := number_of(s))), 1024)
     paths = " ".join(

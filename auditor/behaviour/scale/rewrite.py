@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from auditor.core.syntax import FSTRING, FVALUE, ParsedModule
 
 Span = tuple[int, int, int]
+"""Line from 1, first and end byte column."""
 _HELPERS = (
     f"{FSTRING} = lambda *parts: ''.join(parts); "
     f"{FVALUE} = lambda value, conversion, spec: "

@@ -34,10 +34,12 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("wallclock", r"^(?:max_)?(?:train(?:ing)?_)?wall_?clock(?:_(?:seconds|secs?|s|limit|cap|budget))*$"
                   r"|^max_(?:train(?:ing)?_)?(?:seconds|time|minutes)$|^(?:train(?:ing)?_)?time_(?:limit|budget|cap)\w*$"
                   r"|^max_wall\w*$"),
-    ("value", r"cache_size_limit|log_cache|(?:^|_)schedule$|hessian_rows|macro|^max_slide|(?:^|_)min_(?:count|params)"),
+    ("numel", r"numel|(?:^|_)(?:min|max)_(?:params|elements|elems|size)$"),
+    ("group", r"(?:^|_)group(?:_?size)?$"),
+    ("value", r"cache_size_limit|log_cache|(?:^|_)schedule$|hessian_rows|macro|^max_slide|_min_count"),
     ("value", _words("seconds", "secs", "ms", "minutes", "hours")),
     ("tablebits", r"(?:table|hash|bucket|log2)\w*_bits$|^bits_(?:table|hash)|" + _W + _NGRAM + r"\w*_log2\w*$"),
-    ("value", _words(r"bits?\w*", "bytes", "mb", "numel", "percent", "dtype")),
+    ("value", _words(r"bits?\w*", "bytes", "mb", "percent", "dtype")),
     ("flag", _FLAGS),
     ("val_every", r"(?:^|_)(?:val|valid|validation|eval)\w*_(?:every|interval|freq|frequency)(?:_steps)?$"),
     ("log_every", r"(?:log|print|telemetry|heartbeat|progress)\w*_(?:every|interval|freq|frequency)\w*$"),
@@ -48,8 +50,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
                     r"|^loop_(?:start|end)$|^recur\w*_(?:start|end|layers)$|^parallel\w*_start\w*$"
                     r"|_layer_(?:positions|indices|ids)$|^(?:xsa|diff_attn)\w*_(?:last_n|start)$"),
     ("iterations", r"^(?:num_|n_|max_|total_|train_|training_)*(?:iterations|iters?|steps|train_steps)$"),
-    ("buckets", r"(?:^|_)(?:num_|n_)?buckets?(?:_size|_count)?$|" + _W + _NGRAM
-                + r"\w*_(?:vocab_size|vocab|table_size|size|bins|entries|slots|rows|capacity|buckets)$"
+    ("buckets", r"(?:^|_)(?:num_|n_)?buckets?(?:_size|_count)?$|" + _W + _NGRAM +
+                r"\w*_(?:vocab_size|vocab|table_size|size|bins|entries|slots|rows|capacity|buckets)$"
                 + r"|^(?:table|hash|cache)_(?:size|bins|slots|entries)$|^(?:num|n)_hash\w*$"),
     ("vocab", r"^(?:n_|num_)?vocab(?:_size)?$"),
     ("heads", r"^(?:(?:num|n)_)?(?:q_|query_|attention_|attn_)?heads?$|^n_?heads?$"),
@@ -64,13 +66,14 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("epochs", r"(?:^|_)epochs?(?:_per_chunk|_per_\w+)?$|(?:^|_)passes$"),
     ("stride", r"(?:^|_)(?:strides?|slide|hop)(?:_(?:tokens|len))?$"),
     ("docs", r"(?:^|_)(?:docs?|documents)(?:_(?:limit|count))?$"),
+    ("val_batch", r"^(?:val|valid|validation|eval)\w*_batch_(?:size|tokens)$"),
     ("batch_tokens", r"(?:^|_)batch_(?:size_)?(?:tokens|toks)$|(?:^|_)tokens_per_(?:batch|step)$|^total_batch_size$"),
-    ("val_batch", r"^(?:val|valid|validation|eval)_batch_size$"),
     ("chunk", r"(?:^|_)chunk(?:_?(?:tokens?|size|len|length|toks))?$|(?:^|_)chunks?_(?:size|len|tokens)$"
               r"|^(?:segment|block|shard|window)_tokens$|(?:^|_)segment_(?:size|len)$"),
     ("batch", r"(?:^|_)batch(?:_(?:seqs|size|windows|docs|sequences|samples|chunks))?$|^(?:b_?seqs|batch_n|bsz|bs)$"
               r"|(?:^|_)(?:micro|device)_batch\w*$|(?:^|_)slice_seqs$|_seqs$"),
-    ("calib", r"calib\w*(?:batches|samples|seqs|steps|n|tokens)?$|(?:^|_)(?:n_|num_)?calib\w*$|hessian\w*_(?:batches|samples|seqs)$"
+    ("calib", r"calib\w*(?:batches|samples|seqs|steps|n|tokens)?$|(?:^|_)(?:n_|num_)?calib\w*$"
+              r"|hessian\w*_(?:batches|samples|seqs)$"
               r"|^gptq_(?:n_)?(?:samples|batches|seqs|n_samples)$|^(?:num|n)_(?:seqs|samples)$|^n_?samples$"),
     ("seq_len", r"(?:^|_)seq(?:uence)?_?len(?:gth)?(?:_\w+)?$"
                 r"|^(?:eval_|train_|val_)?(?:ctx|context)(?:_(?:len|length|size))?$"
@@ -78,8 +81,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
                 r"|^prog_seq_phase\d_len$|^seq_curriculum_initial$|_seq$|^t_(?:train|eval)$"),
     ("window", r"(?:^|_)(?:window|sliding_window)(?:_size|_len|_tokens)?$"),
     ("warmup", r"^(?:compile_|kernel_|prewarm_|loop_|jit_)?warm_?up_(?:steps|iters|iterations)$|^warmup$"),
-    ("steps", r"(?:start|end|stop|begin|warm_?up|warm_?down|cool_?down|decay|ramp|hold|stage|phase|recur|swa|ema|qat|late|"
-              r"transition|freeze|unfreeze|after|at|until|from|switch|anneal|tail|stable)\w*_(?:steps?|iters?|iterations)$"
+    ("steps", r"(?:start|end|stop|begin|warm_?up|warm_?down|cool_?down|decay|ramp|hold|stage|phase|recur|swa|ema|qat|"
+              r"late|transition|freeze|unfreeze|after|at|until|from|switch|anneal|tail|stable)\w*_(?:steps?|iters?|iterations)$"
               r"|^(?:warmdown|cooldown|swa|qat|ema|lawa)_(?:start|end|iters|begin)$"),
     ("repeats", r"(?:^|_)(?:n_|num_)?(?:steps|iters?|iterations)(?:_\w+)?$"),
     ("lawa", r"^lawa_k$|^swa_(?:last_n|window|checkpoints)$|^swa_steps$"),
@@ -101,7 +104,7 @@ def role_of(words: str, value: int | float | str | None) -> str:
             return "layer_index" if _indices(value) and re.search(r"layer|block|loop|recur|xsa|ve_", words) else "value"
     for role, pattern in _COMPILED:
         if pattern.search(words):
-            if role not in ("wallclock", "reserve", "tablebits") and _VALUE.search(words):
+            if role not in ("wallclock", "reserve", "tablebits", "numel", "group") and _VALUE.search(words):
                 return "value"
             if role in ("steps", "iterations", "repeats") and _INNER_RE.search(words):
                 return "inner_steps"

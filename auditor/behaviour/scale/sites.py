@@ -32,6 +32,8 @@ class Site:
     """Function or class around it (for a keyword: the function called)."""
     kind: str = ""
     """``int`` or ``float`` where the source converts the text."""
+    required: bool = False
+    """Read without a default."""
 
     @property
     def words(self) -> str:
@@ -79,12 +81,15 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
                 if name not in seen:
                     seen.add(name)
                     value = worth(node, scope)
-                    found.append(Site(name, "env", _plain(value), file, node.lineno, kind=kinds.get(node, "")))
+                    kind, required = kinds.get(node, ""), isinstance(node, ast.Subscript)
+                    found.append(Site(name, "env", _plain(value), file, node.lineno, kind=kind, required=required))
                 continue
             kinds.update(_converted(node))
         if isinstance(node, ast.Call):
             found += _option(file, node, scope)
             found += _keywords(file, node)
+        elif isinstance(node, ast.Compare):
+            found += _compared(file, node, owner)
         elif isinstance(node, ast.Dict):
             found += _entries(file, node, owner)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
@@ -96,9 +101,9 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
 
 def _converted(node: ast.Call | ast.Subscript) -> dict[ast.AST, str]:
     """The argument of ``int(...)`` or ``float(...)`` with that name."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("int", "float") and node.args:
-        return {node.args[0]: node.func.id}
-    return {}
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+        return {}
+    return {node.args[0]: node.func.id} if node.func.id in ("int", "float") else {}
 
 
 def _walk(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST]]:
@@ -148,6 +153,13 @@ def _assigned(file: str, node: ast.Assign | ast.AnnAssign, owner: str) -> Iterat
             if isinstance(value, ast.Call) and getattr(value.func, "id", getattr(value.func, "attr", "")) == "field":
                 value = next((k.value for k in value.keywords if k.arg == "default"), value)
             yield from _site(name, "const", value, file, owner)
+
+
+def _compared(file: str, node: ast.Compare, owner: str) -> Iterator[Site]:
+    """``tensor.numel() <= 65536``: a size limit without a name."""
+    left = node.left
+    if isinstance(left, ast.Call) and isinstance(left.func, ast.Attribute) and left.func.attr == "numel":
+        yield from _site("numel", "const", node.comparators[0], file, owner)
 
 
 def _entries(file: str, node: ast.Dict, owner: str) -> Iterator[Site]:

@@ -201,6 +201,11 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
             return shape.toy_kv if value == shape.kv_heads else None
         case "model_dim" | "width" | "head_dim" | "rope_dims":
             return _width(role, value, shape, level)
+        case "numel":
+            return value * shape.toy_dim**2 // (shape.dim or 512) ** 2 if level.dim and value >= 1024 else None
+        case "group":
+            scaled = max(value * shape.toy_dim // (shape.dim or 512), 4)
+            return 1 << (scaled.bit_length() - 1) if level.dim and value >= 16 else None
         case "rank":
             return min(value, 8) if level.dim else None
         case "epochs":
@@ -216,7 +221,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "val_batch":
             return shape.toy_seq * 64 if value >= shape.seq else min(value, 8)
         case "batch":
-            return min(value, 4 if "ttt" in words and "seqs" in words else 8)
+            return min(value, 4 if "ttt" in words and "seqs" in words else 16 if "seqs" in words else 8)
         case "calib":
             return shape.toy_seq * 8 if value >= 16_384 else min(value, 2)
         case "docs":
@@ -278,3 +283,24 @@ def _buckets(value: int) -> int | None:
     if value & (value - 1) == 0:
         return 1024 if value >= 65_536 else 512
     return 1021 if value % 2 else 640 if value % 64 == 0 else 1000
+
+
+_MULTIPLES = frozenset(
+    {"batch_tokens", "val_batch", "chunk", "seq_len", "stride", "buckets", "batch", "iterations", "length"}
+)
+
+
+def other_value(site: Site, value: int | float | None, shape: Shape) -> int | float | None:
+    """The next value to try for a knob that a failure named: sizes of data doubled, all else as claimed.
+
+    One that was left alone gets a value in proportion to the sequence length.
+    """
+    number, role = number_of(site), role_of(site.words, site.value)
+    if number is None or not float(number).is_integer():
+        return value
+    if value is None:
+        scaled = int(number) * shape.toy_seq // shape.seq
+        return scaled if 0 < scaled < number else None
+    if role in _MULTIPLES and value < number:
+        return min(1 << int(value).bit_length(), int(number))
+    return None
