@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditor.behaviour.replay import Replayed
+    from auditor.behaviour.witness import WitnessFile
     from auditor.core.submission import Submission
 
 REPRODUCED, NOT_REPRODUCED, NOT_REPLAYED = 1, 0, 11
@@ -40,23 +41,27 @@ class Asked:
 def run(asked: Asked, write: Callable[[str], None], width: int, color: bool) -> int:
     """Do what was asked; the exit code. Raises the errors that `auditor.cli.guarded` knows."""
     from auditor import engine, engine_probe
-    from auditor.behaviour.witness import WitnessError
+    from auditor.behaviour.witness import WitnessError, read
 
     _check(asked)
+    try:
+        file = None if asked.replay is None else read(asked.replay)
+    except WitnessError as error:
+        raise engine.UsageError(str(error)) from error
     with progress(f"probing {asked.path}") as told:
         options = engine.Options(
             witnesses=engine_probe.ONLY, base=asked.base, name=asked.name, unsandboxed=asked.unsandboxed,
             run_seconds=asked.seconds, witness_dir=asked.witness_dir, on_progress=told,
         )  # fmt: skip
         submission = engine_probe.load(asked.path, options)
-        if asked.replay is not None:
+        if file is not None:
             try:
-                done = _replay(asked, submission, told)
+                done = _replay(asked, file, submission, told)
             except WitnessError as error:
                 raise engine.UsageError(str(error)) from error
         else:
             probed = engine_probe.probe(submission, options)
-    if asked.replay is not None:
+    if file is not None:
         return _show_replay(asked, done, write, width, color)
     if asked.form == "json":
         from auditor.behaviour import view
@@ -84,12 +89,13 @@ def _check(asked: Asked) -> None:
         raise UsageError(f"--witness-dir {asked.witness_dir} is a file")
 
 
-def _replay(asked: Asked, submission: Submission, told: Callable[[str, float | None], None]) -> Replayed:
-    from auditor.behaviour import replay, witness
+def _replay(
+    asked: Asked, file: WitnessFile, submission: Submission, told: Callable[[str, float | None], None]
+) -> Replayed:
+    from auditor.behaviour import replay
 
-    assert asked.replay is not None
     return replay.replay(
-        submission, witness.read(asked.replay), unsandboxed=asked.unsandboxed, wall_seconds=asked.seconds,
+        submission, file, unsandboxed=asked.unsandboxed, wall_seconds=asked.seconds,
         other_script=asked.other_script, on_progress=told,
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def golf(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
 
     def run(*arguments: str) -> Done:
         with pytest.raises(SystemExit) as stop:
-            cli.main(list(arguments))
+            cli.main([*arguments, "--no-probe"])
         out, err = capfd.readouterr()
         return Done(int(stop.value.code or 0), out, err)
 

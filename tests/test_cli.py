@@ -53,7 +53,6 @@ class TestUsage:
             ([str(HONEST), "--format", "json="], "names no file"),
             ([str(HONEST), "--format", "json", "--format", "text"], "same place"),
             ([str(HONEST), "--witness", "oracle"], "unknown witness 'oracle'"),
-            ([str(HONEST), "--witness", "behaviour"], "behaviour witness comes with a later version"),
             ([str(HONEST), "--witness", "source,rerun"], "rerun witness comes with a later version"),
             ([str(HONEST), "--as-of", "spring"], "--as-of takes a date"),
             ([str(HONEST), "--fail-on", "never"], "--fail-on takes"),
@@ -62,7 +61,14 @@ class TestUsage:
             ([str(HONEST), "--show-source", "missing.py"], "no source 'missing.py'"),
             (["explain", "no-such-rule"], "no rule 'no-such-rule'"),
             (["explain"], "name a rule"),
-            (["probe", str(HONEST)], "command probe comes with a later version"),
+            (["probe"], "give the folder of a submission"),
+            (["probe", "no-such-folder"], "no-such-folder"),
+            (["probe", str(HONEST), "--format", "xml"], "probe prints text or json; not 'xml'"),
+            (["probe", str(HONEST), "--seconds", "0"], "--seconds takes a number from 1 to 3600; not 0"),
+            (["probe", str(HONEST), "--seconds", "nan"], "--seconds takes a number from 1 to 3600; not nan"),
+            (["probe", str(HONEST), "--replay", "missing.json"], "missing.json cannot be read"),
+            (["probe", str(HONEST), "--replay", str(HONEST / "submission.json")], "is no witness file"),
+            (["probe", str(HONEST), "--witness-dir", str(HONEST / "train_gpt.py")], "is a file"),
             (["rerun", str(HONEST)], "command rerun comes with a later version"),
             (["sweep", "x.git"], "command sweep comes with a later version"),
             (["board", "x"], "command board comes with a later version"),
@@ -93,12 +99,12 @@ class TestAudit:
     """The main job."""
 
     def test_the_command_word_may_be_left_out(self) -> None:
-        short, long = golf(str(HONEST)), golf("audit", str(HONEST))
+        short, long = golf(str(HONEST), "--no-probe"), golf("audit", str(HONEST), "--no-probe")
         assert short.returncode == long.returncode == 0, short.stdout + short.stderr
         assert short.stdout == long.stdout and short.stdout.startswith("NO VIOLATION FOUND")
 
     def test_piped_text_has_no_escapes_and_80_columns(self) -> None:
-        text = golf(str(HONEST), COLUMNS="200").stdout
+        text = golf(str(HONEST), "--no-probe", COLUMNS="200").stdout
         assert "\x1b" not in text and max(map(len, text.splitlines())) <= 80
 
     def test_json_is_alone_on_stdout_and_valid(self) -> None:
@@ -110,14 +116,15 @@ class TestAudit:
 
     def test_files_and_the_terminal_together(self, tmp_path: Path) -> None:
         machine, page = tmp_path / "r.json", tmp_path / "r.md"
-        run = golf(str(HONEST), "--format", f"json={machine}", "--format", f"markdown={page}", "--format", "text")
+        formats = ("--format", f"json={machine}", "--format", f"markdown={page}", "--format", "text")
+        run = golf(str(HONEST), "--no-probe", *formats)
         assert run.returncode == 0 and run.stdout.startswith("NO VIOLATION FOUND")
         assert json.loads(machine.read_text())["schema_version"] == 1
         assert page.read_text().startswith("## golf-audit: NO VIOLATION FOUND")
 
     def test_nothing_is_written_that_was_not_asked_for(self, tmp_path: Path) -> None:
         before = {p: p.stat().st_mtime_ns for p in HONEST.rglob("*")}
-        golf(str(HONEST), cwd=tmp_path)
+        golf(str(HONEST), "--no-probe", cwd=tmp_path)
         assert list(tmp_path.iterdir()) == []
         assert {p: p.stat().st_mtime_ns for p in HONEST.rglob("*")} == before
 
@@ -135,17 +142,17 @@ class TestAudit:
         assert len(set(texts)) == 1 and texts[0].startswith('     1  """A plain transformer')
 
     def test_as_of_is_in_the_report(self) -> None:
-        document = json.loads(golf(str(HONEST), "--format", "json", "--as-of", "2026-03-19").stdout)
+        document = json.loads(golf(str(HONEST), "--no-probe", "--format", "json", "--as-of", "2026-03-19").stdout)
         assert document["edition"] == "2026-03-19"
         assert any(r["outcome"] == "not_applicable" and "not in force" in r["reason"] for r in document["results"])
 
     def test_a_pipe_that_closes_is_quiet(self) -> None:
-        command = f"{sys.executable} -m auditor.cli {HONEST} --verbose | head -1; echo ${{PIPESTATUS[0]}}"
+        command = f"{sys.executable} -m auditor.cli {HONEST} --no-probe --verbose | head -1; echo ${{PIPESTATUS[0]}}"
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
         assert run.stderr == "" and "Traceback" not in run.stdout
         assert run.stdout.startswith("NO VIOLATION FOUND") and run.stdout.endswith("\n0\n")
 
-    @pytest.mark.parametrize(("closed", "arguments", "code"), [(">&-", str(HONEST), 0), ("2>&-", "no-such-folder", 2)])
+    @pytest.mark.parametrize(("closed", "arguments", "code"), [(">&-", f"{HONEST} --no-probe", 0), ("2>&-", "no-such-folder", 2)])
     def test_a_closed_stream_is_no_failure(self, closed: str, arguments: str, code: int) -> None:
         command = f"{sys.executable} -m auditor.cli {arguments} {closed}"
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)

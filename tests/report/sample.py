@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.core.types import (
     AuditReport,
+    BehaviourInfo,
     Claim,
     Confidence,
     Finding,
@@ -16,6 +17,7 @@ from auditor.core.types import (
     RuleMeta,
     RuleResult,
     Ruling,
+    SmokeInfo,
     SubmissionInfo,
     Suppression,
     Verdict,
@@ -40,6 +42,8 @@ def metas() -> dict[str, RuleMeta]:
         ("val-coverage", Ruling.ILLEGAL, Kind.INTEGRITY),
         ("val-train", Ruling.ILLEGAL, Kind.INTEGRITY),
         ("external-access", Ruling.ILLEGAL, Kind.INTEGRITY),
+        ("ngram-target-key", Ruling.ILLEGAL, Kind.INTEGRITY),
+        ("rescore-two-pass", Ruling.ILLEGAL, Kind.INTEGRITY),
     ]
     return {
         name: RuleMeta(
@@ -63,6 +67,14 @@ def report(foreign: str = "text", *, verdict: Verdict = Verdict.NON_COMPLIANT) -
     results = (
         found("artifact-cap", Witness.RECORD, *[big] * 9),
         found("slot-causal", Witness.SOURCE, Finding(Confidence.MEDIUM, f"delta {foreign}", at, path)),
+        found("ngram-target-key", Witness.SOURCE, Finding(Confidence.MEDIUM, "key holds the target", at, path[:2])),
+        found(
+            "ngram-target-key", Witness.BEHAVIOUR,
+            Finding(Confidence.HIGH, f"earlier scores moved {foreign}", at, witness_file=f"w/{foreign[:40]}.json",
+                    samples=((700, 6.25, 6.5), (701, 5.0, 5.125), (702, 1.0, 2.0), (703, 1.0, 3.0))),
+        ),
+        found("rescore-two-pass", Witness.SOURCE, Finding(Confidence.HIGH, "scored twice", at)),
+        RuleResult("rescore-two-pass", Witness.BEHAVIOUR, Outcome.CLEAR, f"no score moved {foreign}"),
         found("ttt-score-first", Witness.SOURCE, Finding(Confidence.HIGH, "score first", at)),
         found("missing-readme", Witness.RECORD, Finding(Confidence.HIGH, f"no README {foreign}", readme)),
         RuleResult(
@@ -93,5 +105,11 @@ def report(foreign: str = "text", *, verdict: Verdict = Verdict.NON_COMPLIANT) -
         witnesses_run=(Witness.SOURCE, Witness.RECORD),
         notes=(f"Not read: {foreign}", "The behaviour witness did not run."),
         settings=((f"TTT{foreign}", foreign, f"run_script, {foreign}:3"),),
+        behaviour=BehaviourInfo(
+            "", "bubblewrap", True, "", f"val_bpb:1.2345 {foreign}", 2, 17, 3,
+            (("prefix-invariance", Outcome.FOUND, f"scores moved {foreign}"), ("coverage", Outcome.CLEAR, "once each")),
+            (f"w/{foreign[:40]}.json",), 6.54, 300 << 20,
+            SmokeInfo(True, True, 27_030_107, True, 71_234, 2.71, (f"the log states another size {foreign}",)),
+        ),
         verdict_reason="Found, and ruled illegal: artifact-cap.",
     )

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 from markdown_it import MarkdownIt
 
-from auditor.core.types import Claim, Outcome, Place, RecordReady, RuleResult, Verdict, Witness
+from auditor.core.types import BehaviourInfo, Claim, Outcome, Place, RecordReady, RuleResult, Verdict, Witness
+from auditor.report import behaviour, markdown, terminal
 from auditor.report import json as machine
-from auditor.report import markdown, terminal
 from auditor.report.grouping import gaps_by_reason
 from tests.report.sample import HOSTILE, report
 
@@ -115,7 +115,7 @@ def test_hostile_text_is_no_markup_in_markdown() -> None:
     inline = [child for token in tokens for child in token.children or []]
     html = "".join(t.content for t in (*tokens, *inline) if t.type in ("html_block", "html_inline"))
     assert set(re.findall(r"<[^>]*>", html)) == {"<details>", "<summary>", "</summary>", "</details>"}
-    assert text.count("<details>") == 3
+    assert text.count("<details>") == 4
     assert not [t for t in inline if t.type in ("link_open", "image", "s_open")]
     assert not [t for t in tokens if t.type in ("fence", "table_open", "code_block")]
     prose = "".join(t.content for t in inline if t.type == "text")
@@ -178,3 +178,62 @@ def test_gaps_with_one_reason_are_told_once() -> None:
     results = [RuleResult(rule, Witness.SOURCE, Outcome.UNKNOWN, "no script") for rule in ("a", "b")]
     results.append(RuleResult("c", Witness.SOURCE, Outcome.ERROR, "no script"))
     assert gaps_by_reason(results) == [("unknown: a, b (source)", "no script"), ("error: c (source)", "no script")]
+
+
+class TestBehaviour:
+    """The smoke block, the shared finding and the disagreement."""
+
+    @pytest.mark.parametrize("name", READABLE)
+    def test_the_smoke_block_and_the_run_are_in_every_readable_report(self, name: str) -> None:
+        text = flat(READABLE[name](report())).replace("\\", "")
+        for wanted in (
+            "imports yes", "full-size model builds yes, 27,030,107 parameters", "forward and backward at toy size yes",
+            "code 71,234 bytes", "toy run 2.7 s", "Isolation: bubblewrap", "2 attempts, 17 settings scaled down",
+            "val_bpb:1.2345", "prefix-invariance: found: scores moved", "The log states another size", "w/text.json",
+        ):  # fmt: skip
+            assert wanted in text, wanted
+
+    @pytest.mark.parametrize("name", READABLE)
+    def test_without_a_run_the_block_says_why(self, name: str) -> None:
+        quiet = replace(report(), behaviour=BehaviourInfo(not_run="torch is not installed"))
+        text = flat(READABLE[name](quiet))
+        assert "Smoke: not run: torch is not installed; code size not known." in text and "Isolation" not in text
+
+    @pytest.mark.parametrize("name", READABLE)
+    def test_a_shared_finding_is_shown_once_with_both_proofs(self, name: str) -> None:
+        text = flat(READABLE[name](report())).replace("\\", "")
+        assert text.count("Title of ngram-target-key") == 1 and text.count("Why ngram-target-key matters.") == 1
+        assert "behaviour and source" in text and "key holds the target" in text and "earlier scores moved" in text
+        first = text.index("earlier scores moved")
+        assert first < text.index("key holds the target"), "the surer proof comes first"
+        assert "token 700: loss 6.250000 in run A, 6.500000 in run B" in text and "and 1 more samples" in text
+        assert "step 1 text" in text and "--replay w/text.json" in text
+
+    @pytest.mark.parametrize("name", READABLE)
+    def test_a_disagreement_is_one_line_before_the_findings(self, name: str) -> None:
+        text = flat(READABLE[name](report())).replace("\\", "")
+        said = "Source and behaviour disagree on rescore-two-pass: the code looks like it at train_gpt.py:12"
+        assert text.count("Source and behaviour disagree") == 1 and said in text
+        assert text.index(said) < text.index("Title of artifact-cap")
+
+    def test_the_other_disagreement(self) -> None:
+        source, seen = (r for r in report().results if r.rule == "rescore-two-pass")
+        turned = (replace(source, outcome=Outcome.CLEAR, findings=()), replace(seen, outcome=Outcome.FOUND))
+        [line] = behaviour.disagreements(replace(report(), results=turned))
+        assert "the toy run shows it" in line and "was read as free of it" in line
+        for outcome in (Outcome.UNKNOWN, Outcome.ERROR, Outcome.NOT_APPLICABLE):
+            quiet = (source, replace(seen, outcome=outcome))
+            assert not behaviour.disagreements(replace(report(), results=quiet)), "silence is no disagreement"
+
+    def test_json_has_all_of_it(self) -> None:
+        document = json.loads(machine.render(report()))
+        assert document["smoke"]["parameters"] == 27_030_107 and document["smoke"]["ran"] is True
+        assert document["behaviour"]["isolation"] == "bubblewrap" and len(document["disagreements"]) == 1
+        [finding] = [
+            f for r in document["results"] if (r["rule"], r["witness"]) == ("ngram-target-key", "behaviour")
+            for f in r["findings"]
+        ]  # fmt: skip
+        assert finding["samples"][0] == {"position": 700, "first": 6.25, "second": 6.5}
+        quiet = json.loads(machine.render(replace(report(), behaviour=BehaviourInfo(not_run="--no-probe was given"))))
+        assert quiet["behaviour"] is None and quiet["smoke"]["not_run"] == "--no-probe was given"
+        jsonschema.Draft202012Validator(machine.schema()).validate(quiet)
