@@ -21,20 +21,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 READ = """
 import sys
-try:
-    sys.stdout.write("GOT " + open(sys.argv[1]).read())
-except OSError as error:
-    print(type(error).__name__)
+for path in sys.argv[1:]:
+    try:
+        sys.stdout.write("GOT " + open(path).read())
+    except OSError as error:
+        print(type(error).__name__)
 """
-LIST = READ.replace('open(sys.argv[1]).read()', '" ".join(__import__("os").listdir(sys.argv[1]))')
+LIST = READ.replace("open(path).read()", '" ".join(__import__("os").listdir(path))')
 WRITE = """
 import os, sys
-try:
-    with open(sys.argv[1], "w") as file:
-        file.write("x")
-    print("GOT")
-except OSError as error:
-    print(type(error).__name__)
+for path in sys.argv[1:]:
+    try:
+        with open(path, "w") as file:
+            file.write("x")
+        print("GOT", path)
+    except OSError as error:
+        print(type(error).__name__)
 """
 CONNECT = """
 import socket, sys
@@ -112,10 +114,10 @@ def test_a_file_of_the_user_cannot_be_read(scratch: Path, secret: Path, monkeypa
     assert control == "GOT hidden"
 
 
-@pytest.mark.parametrize("path", ["/etc/shadow", "/etc/ssh", "/root/.bashrc", "/var/log", "/sys/kernel", "/run"])
-def test_the_system_s_own_files_are_not_there(scratch: Path, path: str) -> None:
+def test_the_system_s_own_files_are_not_there(scratch: Path) -> None:
+    paths = ("/etc/shadow", "/etc/ssh", "/root/.bashrc", "/var/log", "/sys/kernel", "/run", "/boot", "/home")
     for script in (READ, LIST):
-        assert "GOT" not in guest(scratch, script, path).stdout.decode()
+        assert guest(scratch, script, *paths).stdout.split() == [b"FileNotFoundError"] * len(paths)
 
 
 def test_the_repository_and_the_home_folder_are_not_there(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +133,7 @@ def test_nothing_outside_scratch_can_be_written(
 ) -> None:
     places = ["/planted", "/usr/planted", "/etc/planted", "/dev/planted", "/opt/golf/auditor/planted",
               f"{sys.prefix}/planted", "/proc/sys/kernel/hostname", "/sys/planted", "/home/planted"]  # fmt: skip
-    for place in places:
-        assert guest(scratch, WRITE, place).stdout != b"GOT\n", place
-    assert guest(scratch, WRITE, "/golf/mine").stdout == b"GOT\n"
+    assert guest(scratch, WRITE, *places, "/golf/mine").stdout.decode().count("GOT") == 1
     assert (scratch / "mine").read_text() == "x"
     inside, control = inside_and_control(scratch, monkeypatch, WRITE, tmp_path / "planted")
     assert "GOT" not in inside
@@ -142,7 +142,7 @@ def test_nothing_outside_scratch_can_be_written(
 
 def test_what_is_written_to_tmp_stays_inside(scratch: Path) -> None:
     name = f"/tmp/golf-test-{os.getpid()}"
-    assert guest(scratch, WRITE, name).stdout == b"GOT\n"
+    assert b"GOT" in guest(scratch, WRITE, name).stdout
     assert not Path(name).exists()
 
 
