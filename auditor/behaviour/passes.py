@@ -126,8 +126,8 @@ def _cover(found: Pass) -> int:
 
 def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterator[tuple[str, _Tally]]:
     """Places at which validation scores were added up before event ``before``, by line and by function."""
-    lines: dict[tuple[str, int, bool], _Tally] = {}
-    functions: dict[tuple[str, str, bool], _Tally] = {}
+    lines: dict[tuple[str, int, int], _Tally] = {}
+    functions: dict[tuple[str, str, int], _Tally] = {}
     models: dict[str, _Tally] = {}
     for event in events:
         if event.seq >= before:
@@ -138,6 +138,7 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
             if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
                 continue
             grad = bool(event.fields.get("grad"))  # one line may add up both training losses and scores
+            grad = 2 if event.fields.get("how") == "term" else int(grad)
             for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
                 tally = book.setdefault(key, _Tally((file, line), [], [], [], [], []))  # type: ignore[attr-defined]
                 _add(tally, event.seq, labels, event.arrays["values"])

@@ -14,6 +14,8 @@ from auditor.behaviour.toyworld.unique import keys, window
 from auditor.behaviour.wire import Event
 
 NOWHERE = -1
+SHORT = 8
+"""Events with fewer targets are located together with their neighbours."""
 
 
 class Locator:
@@ -70,16 +72,16 @@ class ScoreTable:
 def table(events: Sequence[Event], locator: Locator) -> ScoreTable:
     """Locate every ``Scored`` event."""
     position, loss, seq, row, grad = [], [], [], [], []
-    for event in events:
-        if event.kind != "Scored":
-            continue
+    scored = [event for event in events if event.kind == "Scored"]
+    stitched = _stitched(scored, locator)
+    for event in scored:
         targets = event.arrays["targets"]
-        found = locator.locate(targets)
+        found, starts = stitched.get(event.seq) or (locator.locate(targets), None)
         sign = -1.0 if event.fields["how"] == "gather" and _mostly_negative(event.arrays["loss"]) else 1.0
         position.append(found)
         loss.append(np.float32(sign) * event.arrays["loss"])
         seq.append(np.full(found.size, event.seq, np.int64))
-        row.append(_row_starts(found, event.fields["shape"]))
+        row.append(_row_starts(found, event.fields["shape"]) if starts is None else starts)
         grad.append(np.full(found.size, bool(event.fields["grad"])))
     empty = np.zeros(0, np.int64)
     return ScoreTable(
@@ -89,6 +91,26 @@ def table(events: Sequence[Event], locator: Locator) -> ScoreTable:
         np.concatenate([empty, *row]),
         np.concatenate([np.zeros(0, np.bool_), *grad]),
     )
+
+
+def _stitched(
+    scored: Sequence[Event], locator: Locator
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Positions and row starts of events with too few targets to be located alone: one line's are read as one row."""
+    lines: dict[tuple[Any, ...], list[Event]] = {}
+    for event in scored:
+        if event.arrays["targets"].size < SHORT:
+            lines.setdefault(tuple(event.fields.get("site", ())), []).append(event)
+    found: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    for few in lines.values():
+        if len(few) < 2:
+            continue
+        places = locator.locate(np.concatenate([event.arrays["targets"] for event in few]))
+        starts = _row_starts(places, (places.size,))
+        ends = np.cumsum([event.arrays["targets"].size for event in few])[:-1]
+        for event, place, start in zip(few, np.split(places, ends), np.split(starts, ends), strict=True):
+            found[event.seq] = (place, start)
+    return found
 
 
 def _mostly_negative(values: NDArray[Any]) -> bool:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auditor.behaviour.guest.numbers import Number, numbered
+
 Labels = NDArray[np.int64]
 NUMPYISH = {"reshape", "view", "__getitem__", "squeeze", "unsqueeze", "flatten", "transpose", "t", "permute", "expand"}
 MAX_LABELS = 1 << 22
@@ -73,22 +75,39 @@ class Tracked(np.ndarray[Any, Any]):
 
     labels: Labels | None
     reduced: Callable[[str, Any, Labels, Any], None] | None
+    picked: Callable[[Any, Any], Labels] | None
+    """For rows over the vocabulary (no labels yet): begins scores when entries are picked by token."""
 
     def __array_finalize__(self, obj: Any) -> None:
         labels = getattr(obj, "labels", None)
         self.reduced = getattr(obj, "reduced", None)
+        self.picked = getattr(obj, "picked", None)
         self.labels = labels if labels is not None and labels.shape == self.shape else None
 
     def __getitem__(self, index: Any) -> Any:
         out = super().__getitem__(index)
         if self.labels is None:
-            return out
+            return self._pick(index, out)
         labels = self.labels[_plain(index)]
         if isinstance(out, Tracked):
             out.labels = labels
         elif self.reduced is not None and np.ndim(out) == 0:
             self.reduced("item", out, np.atleast_1d(labels), out)
         return out
+
+    def _pick(self, index: Any, out: Any) -> Any:
+        """Entries by token out of rows over the vocabulary."""
+        last = index[-1] if isinstance(index, tuple) and len(index) == self.ndim else index if self.ndim == 1 else None
+        if self.picked is None or isinstance(last, bool | slice | type(None)) or last is Ellipsis:
+            return out
+        last = np.asarray(_plain(last))
+        if last.dtype.kind not in "iu" or last.shape != np.shape(out):
+            return out
+        labels = self.picked(np.atleast_1d(last), np.atleast_1d(np.asarray(out)))
+        if last.ndim:
+            return tracked(out, labels.reshape(last.shape), self.reduced, self.picked)
+        term = getattr(self.picked, "__self__", None)
+        return Number(float(out), int(labels[0]), term._term) if term is not None else out
 
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(index, value)
@@ -110,14 +129,22 @@ class Tracked(np.ndarray[Any, Any]):
         return self._like(result, inputs)
 
     def _like(self, result: Any, inputs: tuple[Any, ...]) -> Any:
+        if not isinstance(result, np.ndarray):
+            return result
+        rows = False
         for given in inputs:
             labels = getattr(given, "labels", None)
-            if labels is not None and isinstance(result, np.ndarray) and result.shape == labels.shape:
-                return tracked(result, labels, self.reduced)
-        return result
+            if labels is not None and result.shape == labels.shape:
+                return tracked(result, labels, self.reduced, self.picked)
+            rows |= isinstance(given, Tracked) and labels is None and given.shape[-1:] == result.shape[-1:]
+        return tracked(result, None, self.reduced, self.picked) if rows and result.dtype.kind == "f" else result
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         result = func(*_plain(args), **_plain(kwargs))
+        if func is np.take_along_axis and self.labels is None and self.picked is not None and args[0] is self:
+            index = np.asarray(_plain(args[1]))
+            if index.shape == result.shape and index.shape[-1] == 1:
+                return tracked(result, self.picked(index, result).reshape(index.shape), self.reduced, self.picked)
         if func in (np.sum, np.mean) and self.labels is not None and self.reduced is not None:
             self.reduced("sum" if func is np.sum else "mean", np.asarray(self), self.labels, result)
             return result
@@ -141,6 +168,9 @@ class Tracked(np.ndarray[Any, Any]):
         """The elements as Python numbers, reported one by one."""
         if self.labels is not None and self.reduced is not None:
             self.reduced("item", np.asarray(self), self.labels, None)
+            owner = getattr(self.reduced, "__self__", None)
+            if owner is not None:
+                return numbered(np.asarray(self).tolist(), self.labels.tolist(), owner._term)
         return np.asarray(self).tolist()
 
 
@@ -156,9 +186,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def tracked(array: Any, labels: Labels, reduced: Callable[[str, Any, Labels, Any], None] | None) -> Any:
-    """``array`` as a `Tracked` view with ``labels``."""
+def tracked(
+    array: Any,
+    labels: Labels | None,
+    reduced: Callable[[str, Any, Labels, Any], None] | None,
+    picked: Callable[[Any, Any], Labels] | None = None,
+) -> Any:
+    """``array`` as a `Tracked` view with ``labels``; None: rows over the vocabulary, see `Tracked.picked`."""
     out = np.asarray(array).view(Tracked)
     out.labels = labels
     out.reduced = reduced
+    out.picked = picked
     return out

@@ -6,6 +6,7 @@ of a row over the vocabulary; from there `labels` follows them until they are ad
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
+from auditor.behaviour.guest.numbers import MATH, Number, keeping, numbered, terms_of
 from auditor.behaviour.guest.weights import WeightBook
 from auditor.behaviour.shims.context import ShimContext
 
@@ -39,6 +41,8 @@ class Recorder:
         self.flowed: list[tuple[int, int, Labels]] = []
         self.depth = 0
         self.fed: tuple[int, int] = (0, -1)
+        self.vocabularies: set[int] = set()
+        self.terms: tuple[list[Any], list[float], list[int]] = ([], [], [])
 
     def install(self) -> None:
         """Register the handlers for scoring, adding up and training."""
@@ -65,6 +69,7 @@ class Recorder:
         auto = torch.autograd.backward
         self.ctx.patch(torch.autograd, "backward", lambda *a, **k: self._flow("backward", auto, a, k))
         table[F.embedding] = self._embedding
+        self._follow_numbers()
         register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: self.weights.before(optimizer))
         register_optimizer_step_post_hook(self._stepped)
 
@@ -77,6 +82,59 @@ class Recorder:
                 return [name[len(base) :].lstrip("/"), frame.f_lineno, frame.f_code.co_name]
             frame = frame.f_back  # type: ignore[assignment]
         return ["", 0, ""]
+
+    # Scores as Python numbers and rows of numpy arrays.
+
+    def _follow_numbers(self) -> None:
+        """Let labels follow `math` and the ways from lists to arrays; terms are sent before any other event."""
+        emit = self.ctx.emit
+
+        def flushed(kind: str, fields: Any) -> None:
+            self._flush_terms(emit)
+            emit(kind, fields)
+
+        self.ctx.emit = flushed  # type: ignore[method-assign]
+        for name in MATH:
+            self.ctx.patch(math, name, keeping(getattr(math, name)))
+        for name in ("array", "asarray", "sum", "mean"):
+            self.ctx.patch(np, name, self._from_list(name, getattr(np, name)))
+
+    def _from_list(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def convert(values: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(values, *args, **kwargs)
+            numbers = terms_of(values)
+            if numbers is None or len(numbers) != len(values):
+                return result
+            labels = np.fromiter((n.label for n in numbers), np.int64, len(numbers))
+            if name in ("array", "asarray"):
+                return tracked(result, labels, self._summed, self._picked) if result.shape == labels.shape else result
+            self._summed(name, np.fromiter((float(n) for n in numbers), np.float64, len(numbers)), labels, result)
+            return result
+
+        return convert
+
+    def _term(self, value: float, label: int) -> None:
+        """One term of a sum of Python numbers; terms of one line travel together."""
+        site, values, labels = self.terms
+        here = self.site()
+        if site != here:
+            self._flush_terms(self.ctx.emit)
+            self.terms = (here, [], [])
+            site, values, labels = self.terms
+        values.append(value)
+        labels.append(label)
+
+    def _flush_terms(self, emit: Callable[..., None]) -> None:
+        site, values, labels = self.terms
+        self.terms = ([], [], [])
+        if values:
+            fields = {"how": "term", "site": site, "total": sum(values), "grad": False}
+            emit("Summed", {**fields, "labels": np.array(labels, np.int64), "values": np.array(values, np.float64)})
+
+    def _picked(self, targets: Any, values: Any) -> Labels:
+        """Entries picked by token out of a numpy array of rows over the vocabulary: scores begin there."""
+        chosen = torch.from_numpy(np.ascontiguousarray(np.asarray(targets, np.int64)))
+        return self._scored("gather", chosen, torch.from_numpy(np.array(values, np.float64)), False)[1]
 
     # Scores.
 
@@ -103,6 +161,7 @@ class Recorder:
         target = args[1] if len(args) > 1 else kwargs["target"]
         if target.dtype not in INTS or logits.dim() < 2:
             return result
+        self.vocabularies.add(int(logits.shape[1]))
         reduction = kwargs.get("reduction", args[6] if len(args) > 6 else "mean")
         losses = result
         if reduction != "none":
@@ -164,7 +223,16 @@ class Recorder:
             self.book.put(result, moved(func, "__getitem__", (source, index), {}, labels))
         elif type(index) is tuple and len(index) >= 2 and torch.is_tensor(index[-1]) and source.dim() == len(index):
             self._looked_up(source, index[-1], result)
+        elif type(index) is tuple and len(index) == source.dim() and self._is_entry(source, index):
+            labels = self._scored("gather", torch.tensor([int(index[-1])]), result.reshape(1), False)[1]
+            self.book.put(result, labels.reshape(tuple(result.shape)))
         return result
+
+    def _is_entry(self, source: Any, index: tuple[Any, ...]) -> bool:
+        """Whether ``source[index]`` is one token's entry in one row over the vocabulary."""
+        if not source.is_floating_point() or source.shape[-1] not in self.vocabularies or source.requires_grad:
+            return False
+        return all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in index)
 
     def _setitem(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         func(*args, **kwargs)
@@ -217,12 +285,17 @@ class Recorder:
         result = func(*args, **kwargs)
         if (labels := self.book.get(args[0])) is not None:
             self._summed("item", args[0], labels, None)
+            return numbered(result, labels.tolist(), self._term)
         return result
 
     def _numpy(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
         labels = self.book.get(args[0])
-        return result if labels is None else tracked(result, labels, self._summed)
+        if labels is not None:
+            return tracked(result, labels, self._summed, self._picked)
+        if result.ndim and result.shape[-1] in self.vocabularies and result.dtype.kind == "f":
+            return tracked(result, None, self._summed, self._picked)
+        return result
 
     def _from_numpy(self, original: Callable[..., Any], array: Any) -> Any:
         result = original(np.asarray(array))
@@ -233,6 +306,8 @@ class Recorder:
     def _constructor(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def construct(data: Any, *args: Any, **kwargs: Any) -> Any:
             labels = data.labels if isinstance(data, Tracked) else None
+            if (numbers := terms_of(data)) is not None and len(numbers) == len(data):
+                labels = np.array([n.label for n in numbers], np.int64)
             result = original(np.asarray(data) if isinstance(data, Tracked) else data, *args, **kwargs)
             if labels is not None:
                 self.book.put(result, labels)
