@@ -27,8 +27,8 @@ class Limits:
     memory_bytes: int = 2048 * MIB
     """Kernel, per process: allocations fail. Watchdog: the sum over all processes; everything is killed."""
     processes: int = 64
-    """Kernel (5.14 or later: per user namespace), over the sandbox: processes and threads together. At level ``none`` by
-    the watchdog alone."""
+    """Kernel (5.14 or later: per user namespace), over the sandbox: processes and threads together. At level ``none``
+    by the watchdog alone."""
     file_bytes: int = 256 * MIB
     """Kernel: size of any one file."""
     output_bytes: int = 16 * MIB
