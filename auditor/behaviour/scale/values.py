@@ -46,6 +46,7 @@ class Shape:
     toy_layers: int
     toy_seq: int
     toy_iterations: int
+    vocab: int
     wall: float
     """Seconds of the toy wall clock, reserves included."""
     claimed_wall: float
@@ -88,7 +89,7 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps,
+        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps, first("vocab") or 1024,
         round(steps * 8 * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
 
@@ -221,7 +222,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "val_batch":
             return shape.toy_seq * 64 if value >= shape.seq else min(value, 8)
         case "batch":
-            return min(value, 4 if "ttt" in words and "seqs" in words else 16 if "seqs" in words else 8)
+            return min(value, _batch(words, shape))
         case "calib":
             return shape.toy_seq * 8 if value >= 16_384 else min(value, 2)
         case "docs":
@@ -235,6 +236,13 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "length":
             return max(shape.toy_seq * value // shape.seq, 1) if 32 <= value <= 65_536 else None
     return None
+
+
+def _batch(words: str, shape: Shape) -> int:
+    """Rows of a batch: few where it trains, many where it only scores (fewer calls), as the vocabulary allows."""
+    if "ttt" in words or "train" in words or "slot" in words:
+        return 4 if "seqs" in words else 8
+    return 8 if "seqs" not in words else 32 if shape.vocab <= 4096 else 16
 
 
 def _schedule(value: int, shape: Shape) -> int:
