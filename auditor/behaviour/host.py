@@ -49,8 +49,9 @@ class RunCommand:
     """(read-only folder, folder that is emptied and becomes its copy) before the run."""
     real_bfloat16: bool = False
     """Compute in bfloat16 where the script does (see `auditor.behaviour.shims.precision`)."""
-    perturb: bool = False
-    """Ask the guest to change the weights that it reads back from the artifact (see the round-trip question)."""
+    perturb: bool | str = False
+    """Change the weights that are read back from the artifact (see the round-trip question): True or ``objects`` what
+    is loaded, ``bytes`` what is decompressed."""
     smoke: tuple[str, str] | None = None
     """Build the full-size model only: (``meta`` or ``memory``, folder of full-size files); see `guest.smoke`."""
 
@@ -65,6 +66,8 @@ class RunLog:
     timed_out: bool = False
     seconds: float = 0.0
     """Wall seconds as the host's clock saw them."""
+    cpu_seconds: float = 0.0
+    """CPU seconds of the run's process, by the kernel."""
     finished: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -127,7 +130,7 @@ class Guest:
         for event in self._until("Exited", command.wall_seconds + 15):
             if event.kind == "Exited":
                 log.status, log.peak_bytes = event.fields["status"], event.fields["peak_bytes"]
-                log.timed_out = event.fields["timed_out"]
+                log.timed_out, log.cpu_seconds = event.fields["timed_out"], event.fields["cpu_seconds"]
             elif event.kind == "Finished":
                 log.finished = event.fields
             else:

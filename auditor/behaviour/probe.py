@@ -82,7 +82,8 @@ def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Pla
             trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
             if not log.ended:
                 trial.failures.append(log.failure())
-                return retry(trial.plan, submission, failure_of(log))
+                slow = log.seconds > options.wall_seconds / 3
+                return None if slow else retry(trial.plan, submission, failure_of(log))
             _vary(session, options, trial)
             assert session.process is not None
             trial.peak_bytes = max(trial.peak_bytes, session.process.peak_memory())

@@ -163,6 +163,7 @@ class Session:
             )  # fmt: skip
         finally:
             os.close(writer)
+        self.process.collect_stdout()
         self._guest = Guest(_Held(self.process), reader, self.on_event)
         self._guest.ready()
 

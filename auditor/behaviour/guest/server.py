@@ -21,18 +21,21 @@ from typing import Any
 import numpy as np
 import sentencepiece  # noqa: F401
 import torch
+import torch._dynamo  # imported by every optimizer's first step: here it is shared by all runs
 import torch.distributed  # noqa: F401
 import torch.nn.functional  # noqa: F401
 import torch.nn.parallel  # noqa: F401
 
 from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.runner import run
+from auditor.sandbox.harden import harden
 from auditor.behaviour.guest.smoke import smoke
 
 
 def main() -> None:
     """Serve until standard input ends."""
     fd = int(sys.argv[1])
+    harden()
     sender = Sender(fd)
     torch.set_num_threads(1)
     torch.ones(4, 4) @ torch.ones(4, 4)
@@ -49,8 +52,8 @@ def _serve(command: dict[str, Any], sender: Sender, fd: int) -> None:
     child = os.fork()
     if child == 0:
         _child(command, fd)
-    status, peak, timed_out = _wait(child, float(command["wall_seconds"]))
-    sender.emit("Exited", {"status": status, "peak_bytes": peak, "timed_out": timed_out})
+    status, peak, timed_out, cpu = _wait(child, float(command["wall_seconds"]))
+    sender.emit("Exited", {"status": status, "peak_bytes": peak, "timed_out": timed_out, "cpu_seconds": cpu})
     sender.flush()
 
 
@@ -81,14 +84,14 @@ def fresh(source: str, target: str) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def _wait(child: int, seconds: float) -> tuple[int, int, bool]:
-    """Wait for the child, kill its group at the deadline; exit status (negative: a signal), peak bytes, timed out."""
+def _wait(child: int, seconds: float) -> tuple[int, int, bool, float]:
+    """Wait for the child, kill its group at the deadline; status (negative: a signal), peak bytes, late?, CPU seconds."""
     end, timed_out = time.monotonic() + seconds, False
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
             code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-            return code, usage.ru_maxrss * 1024, timed_out
+            return code, usage.ru_maxrss * 1024, timed_out, usage.ru_utime + usage.ru_stime
         if time.monotonic() > end and not timed_out:
             timed_out = True
             os.killpg(child, signal.SIGKILL)

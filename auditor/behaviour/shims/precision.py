@@ -34,6 +34,8 @@ class NoAutocast:
 
 def install(ctx: ShimContext) -> None:
     """Replace the bfloat16 type, the casts to it and autocast."""
+    torch.storage._dtype_to_storage_type_map()  # built now, while the two types still are two
+    torch.storage._storage_type_to_dtype_map()
     ctx.patch(torch, "bfloat16", torch.float32)
     ctx.handlers[torch.Tensor.bfloat16] = lambda func, args, kwargs: args[0].float()
     ctx.patch(torch.nn.Module, "bfloat16", lambda self: self.float())
