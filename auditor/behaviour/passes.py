@@ -134,14 +134,15 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
             break
         if event.kind == "Summed":
             file, line, function = event.fields["site"]
-            labels = event.arrays["labels"]
+            real = event.arrays["values"] != 0.0  # what a mask set to nothing is no score
+            labels, values = event.arrays["labels"][real], event.arrays["values"][real]
             if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
                 continue
             grad = bool(event.fields.get("grad"))  # one line may add up both training losses and scores
             grad = 2 if event.fields.get("how") == "term" else int(grad)
             for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
                 tally = book.setdefault(key, _Tally((file, line), [], [], [], [], []))  # type: ignore[attr-defined]
-                _add(tally, event.seq, labels, event.arrays["values"])
+                _add(tally, event.seq, labels, values)
     for tally in lines.values():
         yield "added up", tally
     for key, tally in functions.items():

@@ -75,7 +75,7 @@ class Tracked(np.ndarray[Any, Any]):
 
     labels: Labels | None
     reduced: Callable[[str, Any, Labels, Any], None] | None
-    picked: Callable[[Any, Any], Labels] | None
+    picked: Callable[[Any, Any, Any], Labels] | None
     """For rows over the vocabulary (no labels yet): begins scores when entries are picked by token."""
 
     def __array_finalize__(self, obj: Any) -> None:
@@ -103,7 +103,9 @@ class Tracked(np.ndarray[Any, Any]):
         last = np.asarray(_plain(last))
         if last.dtype.kind not in "iu" or last.shape != np.shape(out):
             return out
-        labels = self.picked(np.atleast_1d(last), np.atleast_1d(np.asarray(out)))
+        rows = np.asarray(self)[_plain(index)[:-1]] if isinstance(index, tuple) else np.asarray(self)
+        rows = np.broadcast_to(rows, (*np.shape(np.atleast_1d(last)), rows.shape[-1]))
+        labels = self.picked(np.atleast_1d(last), np.atleast_1d(np.asarray(out)), rows)
         if last.ndim:
             return tracked(out, labels.reshape(last.shape), self.reduced, self.picked)
         term = getattr(self.picked, "__self__", None)
@@ -144,7 +146,7 @@ class Tracked(np.ndarray[Any, Any]):
         if func is np.take_along_axis and self.labels is None and self.picked is not None and args[0] is self:
             index = np.asarray(_plain(args[1]))
             if index.shape == result.shape and index.shape[-1] == 1:
-                return tracked(result, self.picked(index, result).reshape(index.shape), self.reduced, self.picked)
+                return tracked(result, self.picked(index, result, np.asarray(self)).reshape(index.shape), self.reduced, self.picked)
         if func in (np.sum, np.mean) and self.labels is not None and self.reduced is not None:
             self.reduced("sum" if func is np.sum else "mean", np.asarray(self), self.labels, result)
             return result
@@ -190,7 +192,7 @@ def tracked(
     array: Any,
     labels: Labels | None,
     reduced: Callable[[str, Any, Labels, Any], None] | None,
-    picked: Callable[[Any, Any], Labels] | None = None,
+    picked: Callable[[Any, Any, Any], Labels] | None = None,
 ) -> Any:
     """``array`` as a `Tracked` view with ``labels``; None: rows over the vocabulary, see `Tracked.picked`."""
     out = np.asarray(array).view(Tracked)

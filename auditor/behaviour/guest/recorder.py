@@ -18,12 +18,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
 from auditor.behaviour.guest.numbers import MATH, Number, keeping, numbered, terms_of
+from auditor.behaviour.guest.rows import nats
 from auditor.behaviour.guest.weights import WeightBook
 from auditor.behaviour.shims.context import ShimContext
 
 BACKWARD_SECONDS = 0.125
 INTS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 GRAPH_NODES = 600
+CALLERS = 12
 MAX_SCORES = 40_000_000
 
 
@@ -49,7 +51,7 @@ class Recorder:
         table, tensor = self.ctx.handlers, torch.Tensor
         table[F.cross_entropy] = self._cross_entropy
         table[F.nll_loss] = self._nll_loss
-        for func in (torch.gather, tensor.gather):
+        for func in (torch.gather, tensor.gather, torch.take_along_dim, tensor.take_along_dim):
             table[func] = self._gather
         table[tensor.__getitem__] = self._getitem
         table[tensor.__setitem__] = self._setitem
@@ -82,6 +84,16 @@ class Recorder:
                 return [name[len(base) :].lstrip("/"), frame.f_lineno, frame.f_code.co_name]
             frame = frame.f_back  # type: ignore[assignment]
         return ["", 0, ""]
+
+    def callers(self) -> list[list[Any]]:
+        """``[function, line]`` of the submission's frames, innermost first."""
+        found: list[list[Any]] = []
+        frame: Any = sys._getframe(1)
+        while frame is not None and len(found) < CALLERS:
+            if frame.f_code.co_filename.startswith(self.ctx.run_dir):
+                found.append([frame.f_code.co_name, frame.f_lineno])
+            frame = frame.f_back
+        return found
 
     # Scores as Python numbers and rows of numpy arrays.
 
@@ -131,10 +143,10 @@ class Recorder:
             fields = {"how": "term", "site": site, "total": sum(values), "grad": False}
             emit("Summed", {**fields, "labels": np.array(labels, np.int64), "values": np.array(values, np.float64)})
 
-    def _picked(self, targets: Any, values: Any) -> Labels:
+    def _picked(self, targets: Any, values: Any, rows: Any) -> Labels:
         """Entries picked by token out of a numpy array of rows over the vocabulary: scores begin there."""
         chosen = torch.from_numpy(np.ascontiguousarray(np.asarray(targets, np.int64)))
-        return self._scored("gather", chosen, torch.from_numpy(np.array(values, np.float64)), False)[1]
+        return self._scored("gather", chosen, nats(rows, values), False)[1]
 
     # Scores.
 
@@ -147,6 +159,7 @@ class Recorder:
             "Scored",
             {
                 "first": first, "how": kind, "grad": grad, "site": self.site(), "shape": list(targets.shape),
+                "callers": self.callers(),
                 "targets": targets.detach().reshape(-1).to(torch.int32).numpy(),
                 "loss": losses.detach().reshape(-1).to(torch.float32).numpy(),
                 "time": self.ctx.clock.now, "weights": [] if grad else self.weights.now(),
@@ -198,7 +211,9 @@ class Recorder:
     def _gather(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
         source = args[0] if args else kwargs["input"]
-        index = kwargs.get("index", args[2] if len(args) > 2 else None)
+        index = kwargs.get("index", kwargs.get("indices"))
+        if index is None:
+            index = next((a for a in args[1:] if torch.is_tensor(a)), None)
         self._looked_up(source, index, result)
         return result
 
@@ -210,7 +225,7 @@ class Recorder:
             return
         if source.shape[:-1].numel() != index.numel():
             return
-        first, labels = self._scored("gather", index, result, result.grad_fn is not None)
+        first, labels = self._scored("gather", index, nats(source, result), result.grad_fn is not None)
         self.book.put(result, labels)
         if result.grad_fn is not None:
             self._remember(result, first, labels.size)
@@ -224,7 +239,8 @@ class Recorder:
         elif type(index) is tuple and len(index) >= 2 and torch.is_tensor(index[-1]) and source.dim() == len(index):
             self._looked_up(source, index[-1], result)
         elif type(index) is tuple and len(index) == source.dim() and self._is_entry(source, index):
-            labels = self._scored("gather", torch.tensor([int(index[-1])]), result.reshape(1), False)[1]
+            row = source[index[:-1]] if source.dim() > 1 else source
+            labels = self._scored("gather", torch.tensor([int(index[-1])]), nats(row, result), False)[1]
             self.book.put(result, labels.reshape(tuple(result.shape)))
         return result
 

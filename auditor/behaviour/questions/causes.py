@@ -21,9 +21,9 @@ SMALL = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """A cause with the lines that show it, and figures: ``parameters`` that the update moves, their ``share`` of the
-    largest optimizer's, ``same_function`` (1: update and score in one function), ``scored_before`` (1: an earlier score
-    of the same tokens exists), ``best_of`` (1: the lowest of several scores is counted)."""
+    """A cause with the lines that show it, and figures: ``parameters`` that the update moves, their
+    ``share_of_weights`` (of the largest optimizer's), ``same_loop`` (1: the same lines scored the tokens before, in an
+    earlier turn), ``scored_before`` (1: an earlier score of them exists), ``best_of`` (1: the lowest of several counts)."""
 
     cause: Cause
     spots: tuple[Spot, ...]
@@ -70,12 +70,10 @@ def _trained(run: Run, trained: list[Backward], first: int, figures: dict[str, f
     event = by_seq(run).get(first)
     largest = max((int(e.fields["parameters"]) for e in run.events if e.kind == "Stepped"), default=0)
     moved = int(one.step.fields["parameters"]) if one.step is not None else 0
-    names = {str(b.event.fields["site"][2]) for b in trained if b.event.fields.get("site")}
-    function = str(event.fields["site"][2]) if event is not None and event.fields.get("site") else ""
     wrote = any(e.kind == "ArtifactWritten" and trained[-1].seq < e.seq < first for e in run.events)
     figures |= {
-        "parameters": float(moved), "share": moved / largest if largest else 0.0,
-        "same_function": float(function in names and not wrote), "artifact_between": float(wrote),
+        "parameters": float(moved), "share_of_weights": moved / largest if largest and moved else 1.0,
+        "same_loop": float(same_loop(run, event)), "artifact_between": float(wrote),
         "tokens": float(np.unique(np.concatenate([b.positions for b in trained])).size),
     }  # fmt: skip
     spots = path(
@@ -84,6 +82,17 @@ def _trained(run: Run, trained: list[Backward], first: int, figures: dict[str, f
         spot(event, "scored here") if event is not None else None,
     )
     return Attribution(Cause.TRAINED_IN_PASS if inside else Cause.TRAINED_BEFORE_PASS, spots, figures)
+
+
+def same_loop(run: Run, event: Event | None) -> bool:
+    """Whether the same chain of lines has scored the tokens of ``event`` before: an earlier epoch of one loop."""
+    if event is None or not event.fields.get("callers"):
+        return False
+    table, chain = run.scores, event.fields["callers"]
+    here = table.position[(table.seq == event.seq) & (table.position != NOWHERE)]
+    events = by_seq(run)
+    earlier = np.unique(table.seq[(table.seq < event.seq) & np.isin(table.position, here)])
+    return any(events[int(seq)].fields.get("callers") == chain for seq in earlier)
 
 
 def _scoring(run: Run, changed: NDArray[np.bool_]) -> set[int]:

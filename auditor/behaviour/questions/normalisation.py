@@ -73,13 +73,9 @@ def values_of(found: Pass, run: Run) -> Values:
     order = np.argsort(first, kind="stable")
     positions, first = positions[order], first[order]
     counted = found.values[first]
-    loss = run.scores.loss[found.scores[first]].astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        as_log = -np.log(loss)
-    tolerance = SAME * np.maximum(1.0, np.abs(counted))
-    by_log = np.abs(counted - as_log) <= tolerance
-    model = np.where(by_log, as_log, loss)
-    return Values(positions, counted, model, ~by_log & (np.abs(counted - loss) > tolerance))
+    model = run.scores.loss[found.scores[first]].astype(np.float64)
+    changed = np.abs(counted - model) > SAME * np.maximum(1.0, np.abs(counted))
+    return Values(positions, counted, model, changed)
 
 
 def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
@@ -163,6 +159,8 @@ def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None
     figures = {
         "log_e_value": log_e, "changed_scores": float(changed), "scores": float(values.positions.size),
         "mean_gain_nats": gain, "never_worse": float(never_worse(values)), "causal": float(causal),
+        "changed_early": float(values.changed[: max(16, values.changed.size // 50)].mean()),
+        "changed_late": float(values.changed[-values.changed.size // 4 :].mean()),
     }  # fmt: skip
     site = spot_of([*found.site, ""], "the scores are added up here")
     evidence = Evidence(Confidence.HIGH, message, site, path(site), _samples(values), figures=figures)

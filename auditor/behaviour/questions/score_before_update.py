@@ -45,7 +45,20 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     if before:
         said = "validation tokens were trained on before the pass; whether that reaches their scores was not compared"
         return Answer(question, Outcome.UNKNOWN, said)
-    return Answer(question, Outcome.CLEAR, f"none of {positions.size:,} positions is trained on before its score")
+    said = f"none of {positions.size:,} positions is trained on before its score"
+    return Answer(question, Outcome.CLEAR, said, _after(run, scored))
+
+
+def _after(run: Run, scored: NDArray[np.int64]) -> tuple[Evidence, ...]:
+    """The legal pattern, where there is one: tokens trained on after their own score, before others are scored."""
+    assert run.judged is not None
+    for one in backwards(run):
+        late = one.positions[(scored[one.positions] >= 0) & (scored[one.positions] < one.update)]
+        if late.size and one.seq >= run.judged.first_seq and one.update < run.judged.last_seq:
+            trained = spot(one.event, f"positions {quoted(late)} are trained on after their score")
+            message = "tokens are trained on after their own score and before later ones are scored"
+            return (Evidence(Confidence.HIGH, message, trained, path(trained), figures={"score_first": 1.0}),)
+    return ()
 
 
 def undone(run: Run, one: Backward, scored: int | None = None) -> bool:
@@ -98,12 +111,20 @@ def _found(
     figures = {
         "tokens": float(positions.size), "share": share, "updates": float(len(hits)),
         "parameters": float(one.step.fields["parameters"]) if one.step is not None else 0.0,
+        "share_of_weights": _share(run, one),
     }  # fmt: skip
     evidence = Evidence(
         Confidence.HIGH, message, trained, path(trained, step, counted), _samples(run, positions, scored), cause,
         figures=figures,
     )  # fmt: skip
     return Answer(Question.SCORE_BEFORE_UPDATE, Outcome.FOUND, message, (evidence,))
+
+
+def _share(run: Run, one: Backward) -> float:
+    """Share of the largest optimizer's parameters that this update moves; 1 where that is not known."""
+    largest = max((int(e.fields["parameters"]) for e in run.events if e.kind == "Stepped"), default=0)
+    moved = int(one.step.fields["parameters"]) if one.step is not None else 0
+    return moved / largest if moved and largest else 1.0
 
 
 def _samples(run: Run, positions: NDArray[np.int64], scored: NDArray[np.int64]) -> tuple[Sample, ...]:
