@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 
 from auditor.behaviour.audit import code_bytes
@@ -55,7 +56,9 @@ def build(session: Session, submission: Submission, plan: Plan) -> Built:
 def _write_full(session: Session, submission: Submission, plan: Plan) -> None:
     """The files that the toy plan rewrites, as they are, below the guest's read-only folder."""
     folder = session.base / FOLDER
-    folder.mkdir(exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
     if not any(change.how == "rewrite" for change in plan.changes):
         return
     for source in read_sources(submission):

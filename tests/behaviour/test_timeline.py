@@ -30,9 +30,12 @@ class Tape:
         full = {"site": ["train_gpt.py", line, "main"], "time": self.time, **fields}
         self.events.append(Event(kind, len(self.events), full, arrays or {}))
 
-    def score(self, start: int, loss: float, line: int = 10, grad: bool = False, train: bool = False) -> int:
-        """One row of the validation stream, and its sum; the number of its first score."""
-        tokens = WORLD.train[0].tokens if train else WORLD.val.tokens
+    def score(
+        self, start: int, loss: float, line: int = 10, grad: bool = False, train: bool = False, tokens: Any = None
+    ) -> int:
+        """One row of the validation stream (or ``tokens``), and its sum; the number of its first score."""
+        if tokens is None:
+            tokens = WORLD.train[0].tokens if train else WORLD.val.tokens
         targets = tokens[start + 1 : start + 1 + ROW].astype(np.int32)
         losses = np.full(ROW, loss, np.float32)
         first, self.scores = self.scores, self.scores + ROW
