@@ -7,8 +7,8 @@ import importlib
 from auditor.behaviour.shims.context import ShimContext
 
 ORDER = (
-    "clock", "entropy", "cuda", "device", "precision", "inference", "compile", "distributed",
-    "flash_attention", "flex", "triton", "nvidia_smi", "network", "missing", "files",
+    "clock", "entropy", "threads", "dispatch", "cuda", "device", "precision", "inference", "compile",
+    "distributed", "flash_attention", "flex", "triton", "nvidia_smi", "network", "missing", "files",
 )  # fmt: skip
 """Time and entropy first, because others draw on them; files last, because installing opens some.
 
