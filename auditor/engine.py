@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor import __version__
-from auditor.core import suppress
+from auditor.core import describe, suppress
 from auditor.core.editions import EDITION, edition, in_force
 from auditor.core.guard import Answer, Failure, contained
 from auditor.core.rule import Rule, Ruled
@@ -24,7 +24,6 @@ from auditor.core.types import (
     RecordReady,
     RuleMeta,
     RuleResult,
-    SubmissionInfo,
     Verdict,
     Witness,
 )
@@ -49,8 +48,6 @@ __all__ = [
     "usual_witnesses",
 ]
 
-MAX_CONFIG = 1 << 16
-"""Longest file of suppressions, in bytes."""
 NO_SCRIPT = "the folder has no script that could be read"
 NO_BEHAVIOUR = (
     "The behaviour witness did not run: {}. Nothing here was executed; "
@@ -157,7 +154,7 @@ def audit_submission(
     return AuditReport(
         tool_version=__version__,
         edition=edition(options.as_of),
-        submission=_info(submission),
+        submission=describe.submission_info(submission),
         verdict=judgement.verdict,
         complete=judgement.complete,
         record_ready=_record_ready(state, judgement.verdict),
@@ -166,7 +163,7 @@ def audit_submission(
         rules=metas,
         witnesses_run=ran,
         notes=tuple(dict.fromkeys(state.notes)),
-        settings=_settings(submission),
+        settings=describe.settings(submission),
         verdict_reason=judgement.reason,
         behaviour=state.behaviour,
     )
@@ -341,7 +338,10 @@ def _suppressed(
     state: _State,
 ) -> list[RuleResult]:
     """Apply the recorded suppressions, and note those that have no effect."""
-    allows, notes = _read_suppressions(submission, options)
+    try:
+        allows, notes = suppress.gather(submission, options.config)
+    except suppress.Unreadable as error:
+        raise UsageError(str(error)) from error
     state.notes.extend(notes)
     if options.ignore_suppressions:
         if allows:
@@ -354,33 +354,6 @@ def _suppressed(
     results, unused = suppress.apply(results, [a for a in allows if a.rule in metas])
     state.notes.extend(f"{a.recorded_at}: the suppression of {a.rule} matches no finding." for a in unused)
     return results
-
-
-def _read_suppressions(submission: Submission, options: Options) -> tuple[list[suppress.Allow], list[str]]:
-    entry = (submission.entry,) if submission.entry else ()
-    allows, notes = suppress.read_comments({s.path: s.text for s in (*entry, *submission.modules)})
-    config = options.config or submission.root / suppress.CONFIG_NAME
-    name = suppress.CONFIG_NAME if options.config is None else str(options.config)
-    inside = any(f.path == suppress.CONFIG_NAME for f in submission.files)
-    if options.config is None and (not inside or config.is_symlink()):
-        return allows, notes
-    try:
-        with config.open("rb") as stream:
-            data = stream.read(MAX_CONFIG + 1)
-        if len(data) > MAX_CONFIG:
-            raise OSError(f"longer than {MAX_CONFIG:,} bytes")
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        if options.config is not None:
-            raise UsageError(f"{name} cannot be read: {error}") from error
-        return allows, [*notes, f"{name} cannot be read and has no effect: {error}"]
-    try:
-        more, more_notes = suppress.read_config(text, name)
-    except suppress.ConfigError as error:
-        if options.config is not None:
-            raise
-        return allows, [*notes, f"{error}; it has no effect."]
-    return allows + more, notes + more_notes
 
 
 def _intake_notes(submission: Submission, options: Options) -> list[str]:
@@ -421,27 +394,3 @@ def _record_ready(state: _State, verdict: Verdict) -> RecordReady:
 def _claims(state: _State) -> tuple[Claim, ...]:
     answer = state.facts.get(Witness.RECORD)
     return tuple(answer.value.claims) if isinstance(answer, Answer) else ()
-
-
-def _info(submission: Submission) -> SubmissionInfo:
-    entry = submission.entry
-    return SubmissionInfo(
-        path=_shown(submission.root),
-        track=submission.track,
-        script=entry.path if entry else None,
-        script_sha256=entry.sha256 if entry else None,
-        packed=entry.packed if entry else None,
-    )
-
-
-def _shown(root: Path) -> str:
-    """The folder as the reader knows it: relative to where the command was started, when it lies below."""
-    here = Path.cwd()
-    return str(root.relative_to(here)) if root != here and root.is_relative_to(here) else str(root)
-
-
-def _settings(submission: Submission) -> tuple[tuple[str, str, str], ...]:
-    """Launch settings in force, each with where it stands; what the log says ran wins."""
-    launch = submission.launch
-    chosen = {**launch.env, **launch.logged}
-    return tuple((s.name, s.value, f"{s.how}, {s.origin}") for _, s in sorted(chosen.items()))

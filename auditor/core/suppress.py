@@ -11,17 +11,24 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from auditor.core.submission import Submission
 from auditor.core.types import Finding, Outcome, Place, RuleResult, Suppression
 
 CONFIG_NAME = "golf-audit.toml"
+MAX_CONFIG = 1 << 16
+"""Longest file of suppressions, in bytes."""
 
 _COMMENT = re.compile(r"#\s*golf-audit:\s*allow\b[ \t]*([A-Za-z0-9_-]*)[ \t]*([^\n]*)")
 
 
 class ConfigError(ValueError):
     """A ``golf-audit.toml`` that cannot be read; the message names the file and the reason."""
+
+
+class Unreadable(OSError):
+    """The file of suppressions that a caller named cannot be read; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +147,35 @@ def _split(result: RuleResult, allows: list[Allow], used: set[int]) -> Iterable[
     for allow, findings in silenced.values():
         mark = Suppression(result.rule, allow.reason, allow.recorded_at)
         yield replace(result, findings=tuple(findings), suppressed=mark)
+
+
+def gather(submission: Submission, named: Path | None) -> tuple[list[Allow], list[str]]:
+    """Suppressions of the sources' comments and of the configuration, and notes on what has no effect.
+
+    ``named`` is a configuration that the caller chose; without, the submission's own `CONFIG_NAME` counts, if it is
+    one of its files and no link. Raises `Unreadable` and `ConfigError` for a named one only.
+    """
+    entry = (submission.entry,) if submission.entry else ()
+    allows, notes = read_comments({s.path: s.text for s in (*entry, *submission.modules)})
+    config = named or submission.root / CONFIG_NAME
+    name = CONFIG_NAME if named is None else str(named)
+    inside = any(f.path == CONFIG_NAME for f in submission.files)
+    if named is None and (not inside or config.is_symlink()):
+        return allows, notes
+    try:
+        with config.open("rb") as stream:
+            data = stream.read(MAX_CONFIG + 1)
+        if len(data) > MAX_CONFIG:
+            raise OSError(f"longer than {MAX_CONFIG:,} bytes")
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        if named is not None:
+            raise Unreadable(f"{name} cannot be read: {error}") from error
+        return allows, [*notes, f"{name} cannot be read and has no effect: {error}"]
+    try:
+        more, more_notes = read_config(text, name)
+    except ConfigError as error:
+        if named is not None:
+            raise
+        return allows, [*notes, f"{error}; it has no effect."]
+    return allows + more, notes + more_notes

@@ -1,0 +1,33 @@
+"""What a report says of the submission itself: its folder, its script, the settings of its launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditor.core.submission import Submission
+from auditor.core.types import SubmissionInfo
+
+
+def submission_info(submission: Submission) -> SubmissionInfo:
+    """Folder, track and script."""
+    entry = submission.entry
+    return SubmissionInfo(
+        path=shown(submission.root),
+        track=submission.track,
+        script=entry.path if entry else None,
+        script_sha256=entry.sha256 if entry else None,
+        packed=entry.packed if entry else None,
+    )
+
+
+def shown(root: Path) -> str:
+    """The folder as the reader knows it: relative to where the command was started, when it lies below."""
+    here = Path.cwd()
+    return str(root.relative_to(here)) if root != here and root.is_relative_to(here) else str(root)
+
+
+def settings(submission: Submission) -> tuple[tuple[str, str, str], ...]:
+    """Launch settings in force, each with where it stands; what the log says ran wins."""
+    launch = submission.launch
+    chosen = {**launch.env, **launch.logged}
+    return tuple((s.name, s.value, f"{s.how}, {s.origin}") for _, s in sorted(chosen.items()))
