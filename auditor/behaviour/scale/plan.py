@@ -81,7 +81,8 @@ def build(submission: Submission, level: int, tweaks: Mapping[str, int], attempt
     main = [s for s in sites if s.file == submission.entry.path] or sites
     shape = shape_of(main, LEVELS[level], steps_run(submission))
     env = {**launch, **path_env(sites, launch)}
-    changes, edits, argv = choose(sites, shape, LEVELS[level], tweaks, env, submission.launch.argv)
+    changes, edits, argv = choose(sites, shape, LEVELS[level], tweaks, env, submission.launch.argv,
+                                  tuple(s.parsed.text for s in sources))
     scope.env = env
     spec = world_of(sites, scope, launch)
     env.update(required_env(sites, env, spec.vocab_size))
@@ -161,7 +162,13 @@ def with_argv(sites: list[Site], argv: tuple[str, ...]) -> list[Site]:
 
 
 def choose(
-    sites: list[Site], shape: Shape, level: Level, tweaks: Mapping[str, int], env: dict[str, str], argv: tuple[str, ...]
+    sites: list[Site],
+    shape: Shape,
+    level: Level,
+    tweaks: Mapping[str, int],
+    env: dict[str, str],
+    argv: tuple[str, ...],
+    texts: tuple[str, ...] = (),
 ) -> tuple[tuple[Change, ...], dict[str, list[tuple[Span, str]]], tuple[str, ...]]:
     """Toy values for all knobs: (changes, edits by file, arguments); ``env`` is extended in place."""
     changes: list[Change] = []
@@ -169,6 +176,8 @@ def choose(
     words = list(argv)
     for site in sites:
         role, value = toy_value(site, shape, level)
+        if role == "val_every" and value is not None and any(zero_is_last_only(site.words, text) for text in texts):
+            value = 0
         if site.name in tweaks:
             value = other_value(site, value, shape)
         if value is None or not allowed(site, role, sites):
@@ -186,6 +195,12 @@ def choose(
             edits.setdefault(site.file, []).append((site.span, text))
             changes.append(Change(site.name, old, text, role, "rewrite", where))
     return tuple(changes), edits, tuple(words)
+
+
+def zero_is_last_only(words: str, text: str) -> bool:
+    """Whether ``text`` validates after the last step whatever ``words`` is, and never else when it is 0."""
+    name = rf"(?:\w+\.)*{re.escape(words)}"
+    return re.search(rf"last_step\s+or\s*\(?\s*{name}\s*>\s*0\s+and\b", text) is not None
 
 
 _IN_CALLS = frozenset({"seq_len", "stride", "batch", "batch_tokens", "calib", "chunk", "buckets", "docs", "epochs"})

@@ -34,6 +34,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("wallclock", r"^(?:max_)?(?:train(?:ing)?_)?wall_?clock(?:_(?:seconds|secs?|s|limit|cap|budget))*$"
                   r"|^max_(?:train(?:ing)?_)?(?:seconds|time|minutes)$|^(?:train(?:ing)?_)?time_(?:limit|budget|cap)\w*$"
                   r"|^max_wall\w*$"),
+    ("accum", r"^(?:grad(?:ient)?_)?accum\w*_steps$"),
     ("numel", r"numel|(?:^|_)(?:min|max)_(?:params|elements|elems|size)$"),
     ("group", r"(?:^|_)group(?:_?size)?$"),
     ("value", r"cache_size_limit|log_cache|(?:^|_)schedule$|hessian_rows|macro|^max_slide|_min_count"),

@@ -88,6 +88,9 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
         if isinstance(node, ast.Call):
             found += _option(file, node, scope)
             found += _keywords(file, node)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
+            if "world_size" in ast.dump(node.right):
+                found += _site("grad_accum_steps", "const", node.left, file, owner)
         elif isinstance(node, ast.Compare):
             found += _compared(file, node, owner)
         elif isinstance(node, ast.Dict):

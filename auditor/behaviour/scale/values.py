@@ -22,9 +22,11 @@ class Level:
     layers: int | None
     seq: int
     iterations: int
+    accum: int = 8
+    """Micro-batches of one training step, at most."""
 
 
-LEVELS = (Level(64, 4, 128, 6), Level(128, None, 256, 6), Level(None, None, 256, 3))
+LEVELS = (Level(64, 4, 128, 6, 2), Level(128, None, 256, 6), Level(None, None, 256, 3))
 """Tiny, small, and the claimed dimensions with tiny data."""
 
 
@@ -47,6 +49,8 @@ class Shape:
     toy_seq: int
     toy_iterations: int
     vocab: int
+    toy_accum: int
+    """Micro-batches of a toy step, where the source states theirs; else the eight of one process for eight."""
     wall: float
     """Seconds of the toy wall clock, reserves included."""
     claimed_wall: float
@@ -85,12 +89,13 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     if level.layers is not None and layers is not None and layers > level.layers and not _pinned(sites, layers):
         toy_layers = level.layers + layers % 2
     stated = first("iterations")
+    accum = min(first("accum") or 8, level.accum if "accum" in by_role else 8)
     steps = min(level.iterations, stated or level.iterations)
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps, first("vocab") or 1024,
-        round(steps * 8 * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
+        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps, first("vocab") or 1024, accum,
+        round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
 
 
@@ -162,7 +167,7 @@ _TYPICAL = {"iterations": 20_000, "seq_len": 1024, "batch_tokens": 524_288, "val
 
 
 def _wallclock(number: float, site: Site, shape: Shape) -> float | None:
-    """Long enough for all toy steps of eight backward passes, short enough that schedules by the clock play out."""
+    """Long enough for all toy steps, short enough that schedules by the clock play out."""
     unit = 1000 if site.words.endswith("ms") else 1
     if number < 30 * unit:
         return None
@@ -218,9 +223,12 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "chunk":
             return _chunk(value, shape, words)
         case "batch_tokens":
-            return shape.toy_seq * (16 if value >= shape.seq * 16 else 2) if value >= shape.seq else None
+            rows = 2 * shape.toy_accum if value >= shape.seq * 16 else 2
+            return shape.toy_seq * rows if value >= shape.seq else None
         case "val_batch":
-            return shape.toy_seq * 64 if value >= shape.seq else min(value, 8)
+            return shape.toy_seq * 8 * max(shape.toy_accum, 4) if value >= shape.seq else min(value, 8)
+        case "accum":
+            return shape.toy_accum
         case "batch":
             return min(value, _batch(words, shape))
         case "calib":

@@ -64,6 +64,20 @@ def test_a_constant_is_replaced_where_it_stands(before: str, after: str) -> None
     assert found.files["train_gpt.py"] == DIMS + after + "\n"
 
 
+def test_micro_batches_of_one_process_for_eight_are_cut() -> None:
+    text = DIMS + 'b = int(os.environ.get("TRAIN_BATCH_TOKENS", 524288))\ngrad_accum_steps = 8 // world_size\n'
+    found = made(text)
+    assert found.files["train_gpt.py"].endswith("grad_accum_steps = 2 // world_size\n")
+    assert found.env["TRAIN_BATCH_TOKENS"] == "512"
+
+
+def test_validation_before_the_end_is_skipped_only_where_zero_means_that() -> None:
+    text = DIMS + 'val_loss_every = int(os.environ.get("VAL_LOSS_EVERY", 1000))\n'
+    guarded = text + "v = last_step or (args.val_loss_every > 0 and step % args.val_loss_every == 0)\n"
+    assert made(guarded).env["VAL_LOSS_EVERY"] == "0"
+    assert made(text + "v = args.val_loss_every > 0 and last_step\n").env["VAL_LOSS_EVERY"] == "1000000"
+
+
 STAYING = [
     "use_ttt = 1", "ema_decay = 0.997", "ttt_enabled = True", "seed = 1337", "x = f(dim=-1)", "y = t.sum(dim=1)",
     "MAGIC = 20240520", "block_size = lambda: 1024", "def gptq(w, block_size=128, percdamp=0.01): pass",
