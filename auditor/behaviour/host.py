@@ -45,8 +45,11 @@ class RunCommand:
     run_dir: str = "/golf/run"
     seed: int = 1234
     wall_seconds: float = 60.0
+    """Of CPU time; four times as much by the clock."""
     copy: tuple[tuple[str, str], ...] = ()
     """(read-only folder, folder that is emptied and becomes its copy) before the run."""
+    stop_after: tuple[str, str, int, int] | None = None
+    """End the run after this moment (see `auditor.behaviour.align.Key`); None: let it come to its own end."""
     real_bfloat16: bool = False
     """Compute in bfloat16 where the script does (see `auditor.behaviour.shims.precision`)."""
     perturb: bool | str = False
@@ -72,8 +75,8 @@ class RunLog:
 
     @property
     def ended(self) -> bool:
-        """Whether the script came to its own end without an error."""
-        return self.finished.get("status") == "ended"
+        """Whether the script came to its own end, or to where it was to stop, without an error."""
+        return self.finished.get("status") in ("ended", "stopped")
 
     def failure(self) -> str:
         """Why the run did not end by itself, in one line; empty when it did."""
@@ -127,7 +130,7 @@ class Guest:
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
         log = RunLog()
-        for event in self._until("Exited", command.wall_seconds + 15):
+        for event in self._until("Exited", 4 * command.wall_seconds + 15):
             if event.kind == "Exited":
                 log.status, log.peak_bytes = event.fields["status"], event.fields["peak_bytes"]
                 log.timed_out, log.cpu_seconds = event.fields["timed_out"], event.fields["cpu_seconds"]

@@ -55,6 +55,10 @@ class Pass:
     """``added up``, ``model losses`` or ``last model losses`` (nothing printed matched)."""
     site: tuple[str, int]
     """Where they were added up."""
+    seqs: NDArray[np.int64]
+    """Number of the event that told each value."""
+    offsets: NDArray[np.int64]
+    """Index of the value in that event."""
 
     @property
     def matched(self) -> bool:
@@ -72,6 +76,7 @@ class _Tally:
     counts: list[int]
     labels: list[NDArray[np.int64]]
     values: list[NDArray[np.float64]]
+    offsets: list[NDArray[np.int64]]
 
 
 def reports(events: Sequence[Event]) -> list[Report]:
@@ -138,10 +143,10 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
             labels, values = event.arrays["labels"][real], event.arrays["values"][real]
             if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
                 continue
-            grad = bool(event.fields.get("grad"))  # one line may add up both training losses and scores
-            grad = 2 if event.fields.get("how") == "term" else int(grad)
+            grad = int(bool(event.fields.get("grad")))  # one line may add up both training losses and scores
+            grad = 2 if event.fields.get("how") == "term" else grad
             for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
-                tally = book.setdefault(key, _Tally((file, line), [], [], [], [], []))  # type: ignore[attr-defined]
+                tally = book.setdefault(key, _Tally((file, line), [], [], [], [], [], []))  # type: ignore[attr-defined]
                 _add(tally, event.seq, labels, values)
     for tally in lines.values():
         yield "added up", tally
@@ -153,7 +158,11 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
         yield "model losses", model
 
 
-def _add(tally: _Tally, seq: int, labels: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+def _add(
+    tally: _Tally, seq: int, labels: NDArray[np.int64], values: NDArray[np.float64],
+    offsets: NDArray[np.int64] | None = None,
+) -> None:  # fmt: skip
+    tally.offsets.append(np.arange(labels.size) if offsets is None else offsets)
     tally.seqs.append(seq)
     tally.totals.append(float(values.sum()))
     tally.counts.append(int(labels.size))
@@ -167,9 +176,10 @@ def _model_tally(scores: ScoreTable, before: int) -> _Tally | None:
     if not chosen.size:
         return None
     edges = np.flatnonzero(np.diff(scores.seq[chosen])) + 1
-    tally = _Tally(("", 0), [], [], [], [], [])
+    tally = _Tally(("", 0), [], [], [], [], [], [])
     for part in np.split(chosen, edges):
-        _add(tally, int(scores.seq[part[0]]), part, scores.loss[part].astype(np.float64))
+        first = int(np.searchsorted(scores.seq, scores.seq[part[0]]))
+        _add(tally, int(scores.seq[part[0]]), part, scores.loss[part].astype(np.float64), part - first)
     return tally
 
 
@@ -201,11 +211,14 @@ def _stretch(
 def _as_pass(how: str, tally: _Tally, start: int, report: Report, value: float, scores: ScoreTable) -> Pass:
     labels = np.concatenate(tally.labels[start:])
     values = np.concatenate(tally.values[start:])
+    seqs = np.repeat(np.asarray(tally.seqs[start:], np.int64), tally.counts[start:])
+    offsets = np.concatenate(tally.offsets[start:])
     known = labels >= 0
     labels, values = labels[known], values[known]
     return Pass(
-        report, value, labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site
-    )
+        report, value, labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site,
+        seqs[known], offsets[known],
+    )  # fmt: skip
 
 
 def last_sweep(report: Report, scores: ScoreTable) -> Pass | None:
@@ -220,7 +233,8 @@ def last_sweep(report: Report, scores: ScoreTable) -> Pass | None:
     return Pass(
         report, float(values.mean()), labels, values, scores.position[labels],
         int(seqs.min()), int(seqs.max()), "last model losses", report.site,
-    )
+        seqs, labels - np.searchsorted(scores.seq, seqs),
+    )  # fmt: skip
 
 
 def headline(found: Sequence[Report], stated: Sequence[str]) -> Report | None:

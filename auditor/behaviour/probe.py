@@ -1,24 +1,33 @@
-"""The behaviour witness from submission to facts: plan, run A, cuts, varied runs, questions."""
+"""The behaviour witness from submission to facts: plan, run A, cuts, varied runs, questions, witness files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from auditor.behaviour import smoke, witness
+from auditor.behaviour.align import last_key
+from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
-from auditor.behaviour.order import Cut, cuts
+from auditor.behaviour.order import Cut, comparable, cuts
+from auditor.behaviour.questions.every import ask_all, perturbed_run
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.run import Run
 from auditor.behaviour.scale.model import Failure, Frame, Plan
 from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.scale.retry import retry
 from auditor.behaviour.session import Session
+from auditor.behaviour.timeline import passes_of, timeline
 from auditor.behaviour.toyworld.spec import World
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.behaviour.toyworld.vary import vary
+from auditor.behaviour.witness import Variation, WitnessFile
 from auditor.core.submission import Submission
+from auditor.core.types import Outcome
+
+NAMES = "BCDEFGH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class ProbeOptions:
     """Called with a sentence and the share done (None: unknown)."""
     varied_runs: int = 2
     """How many cuts are tried."""
+    smoke: bool = True
+    """Build the full-size model too."""
 
 
 @dataclass(slots=True)
@@ -46,18 +57,42 @@ class Trial:
     a: Run | None = None
     comparisons: list[Comparison] = field(default_factory=list)
     varied: list[Run] = field(default_factory=list)
+    perturbed: Run | None = None
+    built: smoke.Built | None = None
     attempts: int = 0
     level: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
     peak_bytes: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    real_bfloat16: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a probe found, and the witness files that let anyone see it again."""
+
+    facts: TraceFacts
+    witnesses: tuple[WitnessFile, ...]
+    trial: Trial
+
+
+def probe(submission: Submission, options: ProbeOptions) -> ProbeResult:
+    """Run the submission at toy scale, twice and more, and answer every question.
+
+    Raises `auditor.sandbox.NoIsolation` where nothing isolates, ``ValueError`` where there is no script, OSError.
+    """
+    trial = attempt(submission, options)
+    answers: dict[Question, Answer] = {}
+    if trial.a is not None and trial.a.log.ended:
+        changes = [(c.name, c.old or "", c.new, c.role) for c in trial.plan.changes]
+        answers = ask_all(trial.a, trial.world, trial.comparisons, trial.varied, changes, trial.perturbed)
+    files, answers = _witnesses(submission, options, trial, answers)
+    return ProbeResult(_facts(submission, trial, answers), files, trial)
 
 
 def attempt(submission: Submission, options: ProbeOptions) -> Trial:
-    """Run the submission until it comes to its end, and then again on varied streams.
-
-    Raises `NoIsolation` where nothing isolates, ``ValueError`` where there is no script.
-    """
+    """Run the submission until it comes to its end, and then again on varied streams. Raises as `probe`."""
     start = time.monotonic()
     plan: Plan | None = make_plan(submission)
     assert plan is not None
@@ -72,19 +107,19 @@ def attempt(submission: Submission, options: ProbeOptions) -> Trial:
 
 
 def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Plan | None:
-    """One sandbox: run A and, when it came to its end, the varied runs; else the next plan to try."""
+    """One sandbox: run A and, when it came to its end, the other runs; else the next plan to try."""
     try:
-        with Session(submission, trial.plan, trial.world, options.unsandboxed) as session:
-            trial.level = session.level
+        session = Session(submission, trial.plan, trial.world, options.unsandboxed, real_bfloat16=trial.real_bfloat16)
+        with session:
+            trial.level, trial.versions = session.level, session.versions
             _say(options, "run A", None)
             log = session.run(trial.world.val, options.wall_seconds)
             trial.a = Run(log, trial.world.val, trial.world.spec, options.stated, "A")
             trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
             if not log.ended:
                 trial.failures.append(log.failure())
-                slow = log.seconds > options.wall_seconds / 3
-                return None if slow else retry(trial.plan, submission, failure_of(log))
-            _vary(session, options, trial)
+                return _next(submission, options, trial, log)
+            _others(session, submission, options, trial)
             assert session.process is not None
             trial.peak_bytes = max(trial.peak_bytes, session.process.peak_memory())
     except (GuestGone, WireError) as error:
@@ -92,25 +127,137 @@ def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Pla
     return None
 
 
-def _vary(session: Session, options: ProbeOptions, trial: Trial) -> None:
+def _next(submission: Submission, options: ProbeOptions, trial: Trial, log: RunLog) -> Plan | None:
+    """What to try after a failed run: real bfloat16 where its bits were looked at, else another scale."""
+    failure = failure_of(log)
+    said = failure.message + " ".join(frame.source for frame in failure.frames)
+    if not trial.real_bfloat16 and ("bfloat16" in said or ".view(" in said):
+        trial.real_bfloat16 = True
+        return trial.plan
+    slow = log.seconds > options.wall_seconds / 3
+    return None if slow else retry(trial.plan, submission, failure)
+
+
+def _others(session: Session, submission: Submission, options: ProbeOptions, trial: Trial) -> None:
+    """The runs after run A: varied streams, the perturbed artifact, the full-size build."""
     a = trial.a
     assert a is not None
-    if a.judged is None:
-        return
-    chosen = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size)[: options.varied_runs]
-    for index, cut in enumerate(chosen):
-        _say(options, f"run {'BCDE'[index]}: {cut.why}", (index + 1) / (len(chosen) + 1))
-        b = varied(session, options, trial, cut, index + 1)
-        trial.varied.append(b)
-        trial.comparisons.append(compare(a, b, cut))
+    if a.judged is not None:
+        chosen = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size)[: options.varied_runs]
+        for index, cut in enumerate(chosen):
+            _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
+            b = varied(session, options, trial, cut, index + 1)
+            trial.varied.append(b)
+            trial.comparisons.append(compare(a, b, cut))
+        _perturb(session, options, trial)
+    if options.smoke:
+        _say(options, "full-size build", 0.95)
+        trial.built = smoke.build(session, submission, trial.plan)
 
 
 def varied(session: Session, options: ProbeOptions, trial: Trial, cut: Cut, salt: int) -> Run:
-    """A run on the stream whose tokens outside ``cut.keep`` are others."""
+    """A run on the stream whose tokens outside ``cut.keep`` are others; it stops where nothing is compared any more."""
+    a = trial.a
+    assert a is not None and a.judged is not None
     stream = vary(trial.world, cut.keep, salt)
-    log = session.run(stream, options.wall_seconds)
+    stop = last_key(a, a.judged, comparable(a.judged, a.scores, cut))
+    log = session.run(stream, options.wall_seconds, stop_after=stop)
     trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
-    return Run(log, stream, trial.world.spec, options.stated, "BCDE"[salt - 1])
+    return Run(log, stream, trial.world.spec, options.stated, NAMES[salt - 1])
+
+
+def _perturb(session: Session, options: ProbeOptions, trial: Trial) -> None:
+    """The run with other weights in the artifact, as far as the first judged scores."""
+    a = trial.a
+    assert a is not None and a.judged is not None
+    written = [e.seq for e in a.events if e.kind == "ArtifactWritten" and e.seq < a.judged.last_seq]
+    if not written or not any(e.kind == "ArtifactRead" and e.seq > written[0] for e in a.events):
+        return
+    _say(options, "run P: other weights in the artifact", 0.8)
+    few = a.judged.seqs == a.judged.seqs[0]
+    stop = last_key(a, a.judged, few.nonzero()[0])
+
+    def run(how: str) -> Run:
+        log = session.run(trial.world.val, options.wall_seconds, perturb=how, stop_after=stop)
+        return Run(log, trial.world.val, trial.world.spec, options.stated, "P")
+
+    trial.perturbed = perturbed_run(run)
+
+
+def _witnesses(
+    submission: Submission, options: ProbeOptions, trial: Trial, answers: dict[Question, Answer]
+) -> tuple[tuple[WitnessFile, ...], dict[Question, Answer]]:
+    """A witness file for each piece of evidence, and the answers with the files' names in them."""
+    files: list[WitnessFile] = []
+    named: dict[Question, Answer] = {}
+    differing = [(i, c) for i, c in enumerate(trial.comparisons) if c.differs]
+    for question, answer in answers.items():
+        evidence = []
+        for number, one in enumerate(answer.evidence, 1):
+            invariant = question is Question.PREFIX_INVARIANCE and number <= len(differing)
+            salt, comparison = differing[number - 1] if invariant else (0, None)
+            variation = None
+            if comparison is not None:
+                variation = Variation(comparison.cut.index, comparison.cut.why, comparison.cut.keep, salt + 1)
+            file = witness.make(
+                submission, trial.plan, trial.world, question, one, number=number, variation=variation,
+                stated=options.stated, torch=trial.versions.get("torch", ""),
+                compared=comparison.compared if comparison is not None else 0,
+            )  # fmt: skip
+            files.append(file)
+            evidence.append(replace(one, witness_file=file.name))
+        named[question] = replace(answer, evidence=tuple(evidence))
+    return tuple(files), named
+
+
+def _facts(submission: Submission, trial: Trial, answers: dict[Question, Answer]) -> TraceFacts:
+    a, plan = trial.a, trial.plan
+    reached = a is not None and a.log.ended and a.judged is not None
+    return TraceFacts(
+        answers=answers,
+        reached=reached,
+        failure=_why(trial),
+        failure_spot=_spot(a.log) if a is not None and not a.log.ended else None,
+        headline=a.headline.text.strip()[:200] if a is not None and a.headline is not None else "",
+        passes=passes_of(a) if reached and a is not None else (),
+        timeline=timeline(a) if a is not None else (),
+        changes=tuple((c.name, c.old or "", c.new, c.how) for c in plan.changes),
+        smoke=smoke.block(submission, a, trial.built),
+        level=trial.level,
+        stubbed=tuple(sorted({str(e.fields.get("module", "")) for e in a.events if e.kind == "Stubbed"})) if a else (),
+        attempts=trial.attempts,
+        seconds=trial.seconds,
+        peak_bytes=trial.peak_bytes,
+        notes=_notes(trial, answers),
+    )
+
+
+def _why(trial: Trial) -> str:
+    """Why the questions could not be asked; empty when they could."""
+    a = trial.a
+    if a is None:
+        return trial.failures[-1] if trial.failures else "the script was not run"
+    if not a.log.ended:
+        return a.log.failure()
+    if a.headline is None:
+        return "the script ended without printing a score"
+    return "" if a.judged is not None else "no recorded score stands behind the printed one"
+
+
+def _spot(log: RunLog) -> Spot | None:
+    for frame in reversed(failure_of(log).frames):
+        if not frame.file.startswith("/"):
+            return Spot(frame.file, frame.line, frame.source, frame.function)
+    return None
+
+
+def _notes(trial: Trial, answers: dict[Question, Answer]) -> tuple[str, ...]:
+    notes = [f"Toy run: {note}" for note in trial.plan.notes]
+    unknown = [q.value for q, a in answers.items() if a.outcome is Outcome.UNKNOWN]
+    if unknown:
+        notes.append(f"The toy run could not answer: {', '.join(sorted(unknown))}.")
+    notes.append("A script written to detect the toy run can behave well under it.")
+    return tuple(notes)
 
 
 def failure_of(log: RunLog) -> Failure:

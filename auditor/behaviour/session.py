@@ -43,6 +43,9 @@ class Session:
     unsandboxed: bool = False
     on_event: Callable[[Event], None] | None = None
     seed: int = 1234
+    real_bfloat16: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of torch and Python in the guest."""
     limits: Limits = LIMITS
     _scratch: Scratch = field(default_factory=Scratch)
     _places: Places = field(default_factory=Places)
@@ -82,11 +85,16 @@ class Session:
         return self.process.level.value if self.process is not None else ""
 
     def run(
-        self, stream: Stream, wall_seconds: float, plan: Plan | None = None, perturb: bool | str = False
+        self,
+        stream: Stream,
+        wall_seconds: float,
+        plan: Plan | None = None,
+        perturb: bool | str = False,
+        stop_after: tuple[str, str, int, int] | None = None,
     ) -> RunLog:
         """Run the script once on ``stream`` as the validation stream; ``plan`` replaces the session's own.
 
-        ``perturb``: see `RunCommand`.
+        ``perturb``, ``stop_after``: see `RunCommand`.
         """
         assert self._guest is not None
         if plan is not None and plan is not self.plan:
@@ -96,7 +104,7 @@ class Session:
         command = RunCommand(
             self.plan.script, self.plan.argv, self._env(), RUN, self.seed, wall_seconds,
             copy=tuple([(f"{BASE}/run", RUN)] + [(f"{BASE}/abs/{top}", f"/{top}") for top in self._tops]),
-            perturb=perturb,
+            perturb=perturb, stop_after=stop_after, real_bfloat16=self.real_bfloat16,
         )  # fmt: skip
         return self._guest.run(command)
 
@@ -165,7 +173,7 @@ class Session:
             os.close(writer)
         self.process.collect_stdout()
         self._guest = Guest(_Held(self.process), reader, self.on_event)
-        self._guest.ready()
+        self.versions = {name: str(value) for name, value in self._guest.ready().items()}
 
 
 SYSTEM = frozenset({"usr", "bin", "lib", "lib64", "etc", "proc", "dev", "tmp", "opt", "golf", "golf-base", "sys", "sbin"})

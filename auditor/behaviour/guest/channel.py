@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,13 @@ FLUSH = 1 << 16
 class Sender:
     """Writes events to a file descriptor; one event is one frame (see `auditor.behaviour.wire`)."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, stop_after: Sequence[Any] | None = None) -> None:
+        """``stop_after``: ``[kind, file, line, n]`` ends the process after that line's n-th event of the kind."""
         self._fd = fd
         self._buffer = bytearray()
         self._seq = 0
+        self._stop = tuple(stop_after[:3]) if stop_after else None
+        self._left = int(stop_after[3]) if stop_after else 0
 
     def emit(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Queue one event; numpy arrays among ``fields`` travel as raw little-endian bytes."""
@@ -39,6 +42,17 @@ class Sender:
         self._buffer += struct.pack("<I", len(head)) + head + b"".join(blobs)
         if len(self._buffer) > FLUSH:
             self.flush()
+        if self._stop is not None and kind == self._stop[0] and tuple(plain.get("site", ())[:2]) == self._stop[1:]:
+            self._count()
+
+    def _count(self) -> None:
+        if self._left > 0:
+            self._left -= 1
+            return
+        self._stop = None
+        self.emit("Finished", {"status": "stopped", "error": "", "message": "", "frames": []})
+        self.flush()
+        os._exit(0)
 
     def flush(self) -> None:
         """Write everything queued."""

@@ -31,6 +31,9 @@ from auditor.behaviour.guest.runner import run
 from auditor.sandbox.harden import harden
 from auditor.behaviour.guest.smoke import smoke
 
+WALL_FACTOR = 4.0
+"""The limit of a run is CPU time; a run that waits, or shares its core, is given so many times as much by the clock."""
+
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -52,7 +55,7 @@ def _serve(command: dict[str, Any], sender: Sender, fd: int) -> None:
     child = os.fork()
     if child == 0:
         _child(command, fd)
-    status, peak, timed_out, cpu = _wait(child, float(command["wall_seconds"]))
+    status, peak, timed_out, cpu = _wait(child, WALL_FACTOR * float(command["wall_seconds"]))
     sender.emit("Exited", {"status": status, "peak_bytes": peak, "timed_out": timed_out, "cpu_seconds": cpu})
     sender.flush()
 
@@ -61,11 +64,13 @@ def _child(command: dict[str, Any], fd: int) -> None:
     status = 1
     try:
         os.setsid()
+        seconds = max(1, round(command["wall_seconds"]))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         for source, target in command["copy"]:
             fresh(source, target)
-        status = smoke(command, Sender(fd)) if command["smoke"] else run(command, Sender(fd))
+        status = smoke(command, Sender(fd)) if command["smoke"] else run(command, Sender(fd, command.get("stop_after")))
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:
@@ -90,6 +95,7 @@ def _wait(child: int, seconds: float) -> tuple[int, int, bool, float]:
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
+            timed_out |= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
             code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
             return code, usage.ru_maxrss * 1024, timed_out, usage.ru_utime + usage.ru_stime
         if time.monotonic() > end and not timed_out:

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.behaviour.align import values_of
 from auditor.behaviour.order import Cut, comparable
 from auditor.behaviour.run import Run
+
+LEAST = 0.99
+"""Share of the scores before the cut that must be found again in the varied run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +36,23 @@ class Comparison:
 
 
 def compare(a: Run, b: Run, cut: Cut) -> Comparison:
-    """Compare run ``b``, on the stream varied after ``cut``, with run ``a``; bit for bit."""
-    none = np.zeros(0, np.int64)
-    empty = np.zeros(0)
+    """Compare run ``b``, on the stream varied after ``cut``, with run ``a``; bit for bit, moment by moment."""
+    none, empty = np.zeros(0, np.int64), np.zeros(0)
     if a.judged is None:
         return Comparison(cut, 0, none, empty, empty, "the first run has no pass to judge")
-    if b.judged is None or b.judged.how != a.judged.how:
-        return Comparison(cut, 0, none, empty, empty, "the varied run printed no score that its losses make")
     chosen = comparable(a.judged, a.scores, cut)
     positions, losses = a.judged.positions[chosen], a.judged.values[chosen]
-    other = _first_values(b, a.stream.tokens.size)
-    same_place = ~np.isnan(other[positions])
-    positions, losses = positions[same_place], losses[same_place]
-    moved = losses != other[positions]
-    problem = "" if positions.size else "no score of the varied run could be matched"
-    return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[positions[moved]], problem)
+    other, places = values_of(a, b, a.judged, chosen)
+    told = ~np.isnan(other)
+    same_place = told & (places == positions)
+    if not same_place.any():
+        return Comparison(cut, 0, none, empty, empty, _silent(b, "the varied run scored nothing at the same moments"))
+    positions, losses, other = positions[same_place], losses[same_place], other[same_place]
+    moved = losses != other
+    problem = "" if same_place.mean() > LEAST else "the varied run scored other tokens at the same moments"
+    return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem)
 
 
-def _first_values(run: Run, tokens: int) -> NDArray[np.float64]:
-    """The first value that the judged pass adds up for each position (NaN: none), shape [tokens]."""
-    values = np.full(tokens, np.nan)
-    judged = run.judged
-    assert judged is not None
-    known = np.flatnonzero(judged.positions >= 0)[::-1]
-    values[judged.positions[known]] = judged.values[known]
-    return values
+def _silent(b: Run, otherwise: str) -> str:
+    failure = b.log.failure()
+    return f"the varied run failed: {failure}" if failure else otherwise

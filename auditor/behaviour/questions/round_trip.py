@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+from numpy.typing import NDArray
 
+from auditor.behaviour.align import values_of
 from auditor.behaviour.facts import Answer, Evidence, Question
 from auditor.behaviour.questions.common import by_seq, no_pass, path, spot, unknown
 from auditor.behaviour.run import Run
@@ -40,16 +43,20 @@ def ask(run: Run, world: World, perturbed: Run | None = None) -> Answer:
         if read:
             return unknown(question, "the artifact is read back in a way that could not be perturbed")
         return _never_read(artifact)
-    if perturbed.judged is None or perturbed.judged.how != run.judged.how:
-        return unknown(question, f"with a perturbed artifact the run ended early: {perturbed.log.failure() or 'no score'}")
-    return _compare(run, perturbed, artifact, changes)
+    theirs, _ = values_of(run, perturbed, run.judged, np.arange(run.judged.values.size))
+    told = ~np.isnan(theirs)
+    if not told.any():
+        why = perturbed.log.failure() or "no score"
+        return unknown(question, f"with a perturbed artifact the run ended early: {why}")
+    return _compare(run, run.judged.values[told], theirs[told], artifact, changes)
 
 
-def _compare(run: Run, perturbed: Run, artifact: Event, changes: list[Event]) -> Answer:
-    assert run.judged is not None and perturbed.judged is not None
-    ours, theirs = run.judged.values, perturbed.judged.values
-    size = min(ours.size, theirs.size)
-    moved = float((ours[:size] != theirs[:size]).mean()) if size else 0.0
+def _compare(
+    run: Run, ours: NDArray[np.float64], theirs: NDArray[np.float64], artifact: Event, changes: list[Event]
+) -> Answer:
+    assert run.judged is not None
+    size = ours.size
+    moved = float((ours != theirs).mean())
     name = str(artifact.fields["path"]).rsplit("/", 1)[-1]
     if moved > 0.5:
         said = f"the score comes from {name}: with its weights perturbed {moved:.0%} of the losses move"
@@ -67,7 +74,8 @@ def _compare(run: Run, perturbed: Run, artifact: Event, changes: list[Event]) ->
 
 def _never_read(artifact: Event) -> Answer:
     name = str(artifact.fields["path"]).rsplit("/", 1)[-1]
-    return unknown(Question.ROUND_TRIP, f"{name} is written and never read back before the score: it is made from memory")
+    said = f"{name} is written and never read back before the score: it is made from memory"
+    return unknown(Question.ROUND_TRIP, said)
 
 
 def _elsewhere(run: Run, artifact: Event) -> Answer | None:
