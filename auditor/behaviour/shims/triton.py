@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import math
 import textwrap
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -71,6 +72,45 @@ def _prepared(function: Any) -> Callable[..., Any]:
     return made
 
 
+_TOGETHER = frozenset({
+    "program_id", "arange", "load", "store", "where", "exp", "exp2", "log", "log2", "sigmoid", "sqrt", "rsqrt", "abs",
+    "max", "min", "sum", "maximum", "minimum", "cdiv", "constexpr", "float32", "float16", "bfloat16", "int32", "int64",
+    "range",
+})  # fmt: skip
+"""What a kernel may use of ``triton.language`` for its instances to run at once."""
+_LANES = 2048
+
+
+def may_run_together(function: Any) -> bool:
+    """Whether all blocks are one-dimensional and no branch depends on data: then instances differ in numbers only."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return False
+    if not isinstance(tree, ast.FunctionDef):
+        return False
+    constant = {arg.arg for arg in ast.walk(tree.args) if isinstance(arg, ast.arg) and arg.annotation is not None
+                and "constexpr" in ast.unparse(arg.annotation)}  # fmt: skip
+    return all(_harmless(node, constant) for statement in tree.body for node in ast.walk(statement))
+
+
+def _harmless(node: ast.AST, constant: set[str]) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr == "to" or (ast.unparse(node.value) == "tl" and node.attr in _TOGETHER)
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) or ast.unparse(node.func) in ("range", "float", "int")
+    if isinstance(node, ast.If | ast.IfExp):
+        return {name.id for name in ast.walk(node.test) if isinstance(name, ast.Name)} <= constant
+    return not isinstance(node, ast.Subscript | ast.While | ast.BoolOp | ast.Return | ast.Lambda | ast.Assert)
+
+
+def _batches(grid: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """The numbers of the instances, some at a time, each axis of shape [instances, 1]."""
+    for start in range(0, math.prod(grid), _LANES):
+        flat = torch.arange(start, min(start + _LANES, math.prod(grid)), dtype=torch.int32)[:, None]
+        yield flat % grid[0], flat // grid[0] % grid[1], flat // (grid[0] * grid[1])
+
+
 class Kernel:
     """A decorated function: ``kernel[grid](...)`` launches it, another kernel may call it."""
 
@@ -81,6 +121,7 @@ class Kernel:
         self.defaults: dict[str, Any] = {}
         self.heuristics: dict[str, Callable[..., Any]] = {}
         self._run: Callable[..., Any] | None = None
+        self._wide: bool | None = None
 
     @property
     def arg_names(self) -> list[str]:
@@ -125,7 +166,14 @@ class Kernel:
 
     def _instances(self, grid: tuple[int, ...], ready: dict[str, Any]) -> None:
         body = self.body
+        if self._wide is None:
+            self._wide = may_run_together(self.fn)
         try:
+            if self._wide:
+                for ids in _batches(grid):
+                    language.set_lanes(ids, grid)
+                    body(**ready)
+                return
             for last, middle, first in itertools.product(*(range(size) for size in reversed(grid))):
                 language.set_program((first, middle, last), grid)
                 body(**ready)

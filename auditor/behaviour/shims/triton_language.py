@@ -35,6 +35,11 @@ def set_program(ids: tuple[int, ...], grid: tuple[int, ...]) -> None:
     _state.ids, _state.grid = ids, grid
 
 
+def set_lanes(ids: tuple[Tensor, Tensor, Tensor], grid: tuple[int, ...]) -> None:
+    """Run many instances at once: scalars have shape [instances, 1] and blocks [instances, size]."""
+    _state.ids, _state.grid, _state.lanes = ids, grid, True
+
+
 def running() -> bool:
     """Whether a kernel runs on this thread."""
     return getattr(_state, "ids", None) is not None
@@ -42,7 +47,11 @@ def running() -> bool:
 
 def stop() -> None:
     """No kernel runs on this thread any more."""
-    _state.ids = None
+    _state.ids, _state.lanes = None, False
+
+
+def _lanes() -> bool:
+    return bool(getattr(_state, "lanes", False))
 
 
 def program_id(axis: int = 0) -> Tensor:
@@ -74,6 +83,8 @@ def _wide(value: Any) -> Tensor:
 def _reduction(how: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def reduce(input: Any, axis: Any = None, keep_dims: bool = False, *args: Any, **options: Any) -> Tensor:
         x, axis = _wide(input), _axis(axis)
+        if _lanes():
+            return how(x, -1, True)
         if axis is None:
             x, axis = x.reshape(-1), 0
         return how(x, axis, bool(keep_dims))
@@ -83,7 +94,9 @@ def _reduction(how: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _extreme(how: str, input: Any, axis: Any, return_indices: bool, keep_dims: bool) -> Any:
     x, axis = _as(input), _axis(axis)
-    if axis is None:
+    if _lanes():
+        axis, keep_dims = -1, True
+    elif axis is None:
         x, axis = x.reshape(-1), 0
     values, places = getattr(torch, how)(x, axis, keepdim=keep_dims)
     return (values, places.int()) if return_indices else values

@@ -30,6 +30,28 @@ def test_a_streaming_cross_entropy(kernels: Any, dtype: Any) -> None:
     assert torch.allclose(losses, torch.nn.functional.cross_entropy(capped, targets, reduction="none"), atol=1e-5)
 
 
+def test_instances_run_at_once_give_what_single_ones_give(kernels: Any) -> None:
+    logits, targets = torch.randn(50, 100) * 9, torch.randint(0, 100, (50,))
+    results = []
+    for together in (True, False):
+        assert triton_shim.may_run_together(kernels.losses_kernel.fn)
+        kernels.losses_kernel._wide = together
+        losses = torch.empty(50)
+        kernels.losses_kernel[(50,)](logits, targets, losses, 100, 100, 30.0, block=32)
+        results.append(losses)
+    assert torch.allclose(results[0], results[1], atol=1e-5)
+    changed = logits.clone()
+    changed[20:] += torch.randn(30, 100)
+    kernels.losses_kernel._wide, losses = True, torch.empty(50)
+    kernels.losses_kernel[(50,)](changed, targets, losses, 100, 100, 30.0, block=32)
+    assert torch.equal(losses[:20], results[0][:20]) and not torch.equal(losses[20:], results[0][20:])
+
+
+def test_what_must_run_one_by_one(kernels: Any) -> None:
+    for kernel in (kernels.product_kernel, kernels.block_kernel, kernels.odd_kernel):
+        assert not triton_shim.may_run_together(kernel.fn)
+
+
 def test_a_view_is_addressed_where_it_lies(kernels: Any) -> None:
     whole = torch.randn(6, 40)
     part, targets, losses = whole[2:5, 8:], torch.randint(0, 32, (3,)), torch.empty(3)
