@@ -149,6 +149,17 @@ class TestEngine:
         assert report.behaviour.smoke.code_bytes == len(SCRIPT)
 
 
+def test_evidence_names_only_files_that_were_written() -> None:
+    told = facts(Outcome.FOUND)
+
+    def names(written: tuple[str, ...]) -> list[str | None]:
+        answer = behaviour.located(told, written).answer(Question.PREFIX_INVARIANCE)
+        return [one.witness_file for one in answer.evidence]
+
+    assert names(("dir/prefix-invariance-1.json", "dir/other.json")) == ["dir/prefix-invariance-1.json"]
+    assert names(()) == [None]
+
+
 class TestUsual:
     """Which witnesses a plain ``golf-audit PR_DIR`` hears."""
 

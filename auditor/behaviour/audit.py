@@ -6,8 +6,9 @@ Nothing heavy is imported before the witness runs.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import BehaviourInfo, SmokeInfo
 
 if TYPE_CHECKING:
-    from auditor.behaviour.facts import Smoke, TraceFacts
+    from auditor.behaviour.facts import Evidence, Smoke, TraceFacts
 
 INSTALL_TORCH = "torch is not installed (pip install 'golf-audit[torch]')"
 OR_UNSANDBOXED = "or --unsandboxed runs the submission's code without isolation"
@@ -73,7 +74,18 @@ def listen(submission: Submission, request: Request) -> Heard:
     written: tuple[str, ...] = ()
     if request.witness_dir is not None:
         written = tuple(str(path) for path in witness.write(result.witnesses, request.witness_dir))
-    return Heard(result.facts, written)
+    return Heard(located(result.facts, written), written)
+
+
+def located(facts: TraceFacts, written: tuple[str, ...]) -> TraceFacts:
+    """The facts with each witness file under the name by which it can be opened; None where it was not written."""
+    places = {os.path.basename(path): path for path in written}
+
+    def evidence(one: Evidence) -> Evidence:
+        return replace(one, witness_file=places.get(os.path.basename(one.witness_file or "")))
+
+    answers = {q: replace(a, evidence=tuple(evidence(e) for e in a.evidence)) for q, a in facts.answers.items()}
+    return replace(facts, answers=answers)
 
 
 def not_run(submission: Submission, reason: str) -> BehaviourInfo:

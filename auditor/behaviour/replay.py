@@ -93,7 +93,10 @@ def replay(
         raise WitnessError("its ranges of kept tokens are for a stream of another length")
     cut = _cut(document)
     try:
-        with Session(submission, plan, world, unsandboxed, seed=document["seed"]) as session:
+        with Session(
+            submission, plan, world, unsandboxed, seed=document["seed"],
+            real_bfloat16=document.get("real_bfloat16") is True,
+        ) as session:  # fmt: skip
             _say(on_progress, "run A", 0.0)
             first = session.run(world.val, wall_seconds)
             stream = vary(world, cut.keep, document["variation"]["salt"])
@@ -200,7 +203,7 @@ def _again(
 
     options = ProbeOptions(
         unsandboxed=unsandboxed, wall_seconds=wall_seconds, stated=tuple(witness.document["stated"]),
-        on_progress=on_progress,
+        on_progress=on_progress, smoke=False,
     )  # fmt: skip
     facts = probe(submission, options).facts
     answer = facts.answer(Question(witness.document["question"]))

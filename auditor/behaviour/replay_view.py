@@ -12,7 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from auditor.behaviour.facts import Question
 from auditor.behaviour.replay import Replayed, Row
+from auditor.behaviour.view import LOSSES
 from auditor.core.text import plain
 
 SHOWN = 12
@@ -85,7 +87,7 @@ def _rows(console: Console, done: Replayed) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
     table.add_column("position", justify="right", no_wrap=True)
     table.add_column("token", no_wrap=True, max_width=16)
-    for name in ("loss in run A", "loss in run B"):
+    for name in LOSSES.get(Question(done.witness.document["question"]), ("first", "second")):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("against the file", no_wrap=True)
     for row in done.rows[:SHOWN]:

@@ -25,6 +25,12 @@ STYLES = {
     Outcome.NOT_APPLICABLE: "dim",
 }  # fmt: skip
 MIB = 1 << 20
+LOSSES = {
+    Question.PREFIX_INVARIANCE: ("loss in run A", "in run B"),
+    Question.SCORE_BEFORE_UPDATE: ("loss before the update", "loss counted"),
+    Question.NORMALISATION: ("the model's loss", "loss counted"),
+}
+"""What the two losses of a sample are, by question."""
 
 
 def render(
@@ -178,22 +184,25 @@ def _evidence(console: Console, answer: Answer) -> None:
     console.print()
     _say(console, f"{answer.question.value}: evidence", style="bold", indent=2)
     for one in answer.evidence[:EVIDENCE]:
-        _one(console, one)
+        _one(console, answer.question, one)
     if len(answer.evidence) > EVIDENCE:
         _say(console, f"and {len(answer.evidence) - EVIDENCE} more", indent=4)
 
 
-def _one(console: Console, one: Evidence) -> None:
+def _one(console: Console, question: Question, one: Evidence) -> None:
     at = f"{plain(one.spot.file, 80)}:{one.spot.line}  " if one.spot is not None else ""
     _say(console, f"{at}[{one.confidence.value}] {plain(one.message, 500)}", indent=4)
     for step in one.path[:8]:
         _say(console, f"-> {plain(step.file, 80)}:{step.line}  {plain(step.note, 160)}", indent=6)
-    for name, value in sorted(one.figures.items()):
-        _say(console, f"{plain(name.replace('_', ' '), 60)}: {value:.6g}", indent=6)
+    figures = [
+        f"{plain(name.replace('_', ' '), 60)} {value:,.10g}" for name, value in sorted(one.figures.items()) if value
+    ]
+    if figures:
+        _say(console, "; ".join(figures), indent=6)
     if not one.samples:
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for column in ("token", "loss in run A", "in run B", "difference"):
+    for column in ("token", *LOSSES.get(question, ("first", "second")), "difference"):
         table.add_column(column, justify="right", no_wrap=True)
     for sample in one.samples[:SAMPLES]:
         difference = sample.second - sample.first

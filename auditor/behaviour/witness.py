@@ -71,6 +71,7 @@ def make(
     torch: str = "",
     seed: int = 1234,
     compared: int = 0,
+    real_bfloat16: bool = False,
 ) -> WitnessFile:
     """The witness of one `Evidence`.
 
@@ -80,6 +81,7 @@ def make(
         stated: log lines of the claimed score, by which the judged pass was chosen.
         torch: version of torch in the guest.
         compared: scores that were held against each other.
+        real_bfloat16: whether the guest kept bfloat16 (see `auditor.behaviour.session.Session`).
 
     Raises:
         ValueError: the submission has no script.
@@ -97,6 +99,7 @@ def make(
         "stated": [line[:LINE] for line in stated[:MAX_STATED]],
         "variation": None if variation is None else _variation(variation),
         "compared": compared,
+        "real_bfloat16": real_bfloat16,
         "cause": evidence.cause.value,
         "confidence": evidence.confidence.value,
         "message": evidence.message,

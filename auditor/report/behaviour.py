@@ -116,7 +116,7 @@ def lines(info: BehaviourInfo) -> list[str]:
 def samples(finding: Finding) -> list[str]:
     """The first samples of a behaviour finding, one line each."""
     shown = [
-        f"token {position}: loss {first:.6f} in run A, {second:.6f} in run B"
+        f"token {position}: loss {first:.6f} against {second:.6f}"
         for position, first, second in finding.samples[:SAMPLES]
     ]
     if len(finding.samples) > SAMPLES:

@@ -51,11 +51,15 @@ class FakeSession:
 
     losses: tuple[tuple[float, float], tuple[float, float]] = ((6.0, 5.0), (6.25, 5.0))
     plans: list[Plan] = []
+    more: list[dict[str, bool]] = []
     level = "bubblewrap"
 
-    def __init__(self, submission: Submission, toy: Plan, world: Any, unsandboxed: bool, seed: int) -> None:
+    def __init__(
+        self, submission: Submission, toy: Plan, world: Any, unsandboxed: bool, seed: int, **more: bool
+    ) -> None:
         self.plans.append(toy)
         self.seed = seed
+        self.more.append(more)
 
     def __enter__(self) -> FakeSession:
         return self
@@ -123,6 +127,13 @@ def test_another_script_is_refused_unless_told(fake: type[FakeSession]) -> None:
         replay.replay(other, witness())
     done = replay.replay(other, witness(), other_script=True)
     assert done.reproduced and "for another script" in done.notes[0]
+
+
+def test_real_bfloat16_is_kept_where_the_probe_had_to(fake: type[FakeSession]) -> None:
+    document = json.loads(witness().text)
+    for kept in (True, False):
+        replay.replay(SUBMISSION, WitnessFile("w.json", document | {"real_bfloat16": kept}))
+        assert fake.more[-1] == {"real_bfloat16": kept}
 
 
 def test_the_settings_are_the_file_s(fake: type[FakeSession]) -> None:

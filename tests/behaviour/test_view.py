@@ -39,7 +39,7 @@ def test_everything_is_said() -> None:
         "8,192 val tokens; AdamW train_gpt.py:127", "final_model.int8.ptz, 136,843 bytes", "-> JUDGED 4,096 scores",
         "(4,000 of them distinct)", "earlier, diagnostic", "prefix-invariance found earlier scores noticed",
         "coverage clear asked and covered", "train_gpt.py:127 [high] 412 of 700", "-> train_gpt.py:40 read here",
-        "stated bpb: 1.1", "true bpb: 1.3", "700 6.2500000 6.5000000 +2.50e-01", "and 2 more samples",
+        "stated bpb 1.1; true bpb 1.3", "700 6.2500000 6.5000000 +2.50e-01", "and 2 more samples",
         "w/prefix-invariance-1.json", "--replay FILE",
     ):  # fmt: skip
         assert wanted in text, wanted

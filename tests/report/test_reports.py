@@ -206,7 +206,7 @@ class TestBehaviour:
         assert "behaviour and source" in text and "key holds the target" in text and "earlier scores moved" in text
         first = text.index("earlier scores moved")
         assert first < text.index("key holds the target"), "the surer proof comes first"
-        assert "token 700: loss 6.250000 in run A, 6.500000 in run B" in text and "and 1 more samples" in text
+        assert "token 700: loss 6.250000 against 6.500000" in text and "and 1 more samples" in text
         assert "step 1 text" in text and "--replay w/text.json" in text
 
     @pytest.mark.parametrize("name", READABLE)
