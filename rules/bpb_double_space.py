@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Kind, Ruling
 from auditor.source.facts import SourceFacts
 from rules._metric import ADDS, EVAL_BYTES, HEAD, source_finding
+from rules._trace import bytes_rule, ruled
 
 _TABLE = '''
 def build_luts(sp, vocab_size, device):
@@ -112,6 +114,10 @@ class BpbDoubleSpace(Rule):
         if metric.tables:
             return Ruled.clear("no byte is added to a table that counts the space")
         return Ruled.not_applicable("no table of bytes per token is built from a SentencePiece model")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: bytes exceed the text by its leading spaces."""
+        return ruled(facts, Question.BYTE_ACCOUNTING, self.id(), bytes_rule)
 
     VALID = [
         Example("usual table", {"train_gpt.py": HEAD + _PLAIN + EVAL_BYTES.format(addition=ADDS)}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Place, Ruling
@@ -9,6 +10,7 @@ from auditor.record.facts import RecordFacts
 from auditor.source.facts import SourceFacts
 from rules._metric import ADDS, CANONICAL_BYTES, EVAL_BYTES, HEAD, is_caseops, source_finding
 from rules._record import folder, log
+from rules._trace import bytes_rule, ruled
 
 _LUTS = '''
 def build_luts(sp, vocab_size, device):
@@ -99,6 +101,10 @@ class BpbTokenBytes(Rule):
             f"{last.label}: {last.bytes_per_token:.4f} bytes per token make {metric.scored_bytes / 1e6:.2f} million; "
             f"the official validation text has {CANONICAL_BYTES / 1e6:.2f} million")
         return Ruled.found([Finding(Confidence.MEDIUM, message, last.at)], "the denominator holds too many bytes")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: bytes that are not those of the text."""
+        return ruled(facts, Question.BYTE_ACCOUNTING, self.id(), bytes_rule)
 
     VALID = [
         Example("one byte", {"train_gpt.py": HEAD + _LUTS.format(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
 from auditor.source.facts import SourceFacts
 from rules._examples import scored, script
 from rules._order import distinct, place
+from rules._trace import data_rule, ruled
 
 _URL = "https://example.org/table.bin"
 _FETCH = f'''
@@ -66,6 +68,10 @@ class ExternalAccess(Rule):
         if not facts.complete:
             return Ruled.unknown("the walk over the code was cut short")
         return Ruled.clear("no network call after training")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: the network was asked for something."""
+        return ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
 
     VALID = [
         Example("plain", {"train_gpt.py": script()}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -12,6 +13,7 @@ from auditor.source.facts import Origin, SourceFacts, StateKind
 from rules._examples import script
 from rules._examples_calib import HESSIANS, SELFGEN, TRAIN_BATCHES, mark
 from rules._order import conclude, distinct, place
+from rules._trace import data_rule, ruled
 
 _ID = "gptq-train-after-cap"
 _CALL = "collect_hessians(model, train_batches(args, stream, 16))"
@@ -110,6 +112,12 @@ class GptqTrainAfterCap(Rule):
         if any(line.source == "train" for run in facts.judged() for line in _late(run)):
             return Ruled.clear("calibration on training data ended within the training budget")
         return Ruled.not_applicable("no log line tells of calibration on training data after the clock")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: training text read after the training clock had stopped, in a script that keeps no reserve."""
+        if submission.entry is not None and "reserve" in submission.entry.text.lower():
+            return Ruled.unknown("the script keeps a reserve of training time; seconds cannot be judged at toy scale")
+        return ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
 
     VALID = [
         Example("no calibration", {"train_gpt.py": script()}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -10,6 +11,7 @@ from auditor.source.facts import SourceFacts, StateKind
 from rules._examples import logged, script
 from rules._examples_calib import AWQ, HESSIANS, SELFGEN, TRAIN_BATCHES, VAL_BATCHES, mark
 from rules._order import conclude, pair_findings, pairs
+from rules._trace import order_ruled
 
 _ID = "gptq-val-calib"
 _VAL = "collect_hessians(model, val_batches(args, val_tokens, 16))"
@@ -67,6 +69,10 @@ class GptqValCalib(Rule):
         if findings:
             return Ruled.found(findings, "the log says that calibration used validation tokens")
         return Ruled.not_applicable("no log line says that calibration used validation tokens")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: the model ran over validation tokens before they were scored."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("no calibration", {"train_gpt.py": script()}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
@@ -11,6 +12,7 @@ from rules._examples_mixes import hedge
 from rules._examples_tables import FULL_VOCAB_CAUSAL
 from rules._lookups import mix_findings, target_keyed
 from rules._order import conclude
+from rules._trace import ruled, unnormalised
 
 _ID = "hedge-mixer"
 _EVAL = scored("eval_hedge(args, model, val_tokens, byte_lut)")
@@ -56,6 +58,10 @@ class HedgeMixer(Rule):
             facts, mix_findings(facts, MixKind.TARGET_ONLY_MIX, message), "a mixture holds no distribution",
             "no mixture of the realised token's probability with such a value",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: a mixture beats the generator of the toy stream from its first token on."""
+        return ruled(facts, Question.NORMALISATION, self.id(), unnormalised(submission))
 
     VALID = [
         Example("normalised experts, past-only weights", {"train_gpt.py": script(

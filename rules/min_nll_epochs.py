@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
@@ -15,6 +16,7 @@ from rules._examples_epochs import (
     MIN_PASS_TORCH,
 )
 from rules._order import conclude, distinct, event_finding
+from rules._trace import order_ruled
 
 _EVAL = scored("eval_best(args, model, val_tokens, byte_lut)")
 
@@ -53,6 +55,10 @@ class MinNllEpochs(Rule):
             facts, distinct([f for f in findings if f]), "the lowest loss over epochs or passes is reported",
             "no minimum over several losses of the same tokens is taken",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: the lowest of several losses is counted, after training on the tokens."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("score-first", {"train_gpt.py": script(

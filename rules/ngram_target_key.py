@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
@@ -19,6 +20,7 @@ from rules._examples_tables import (
 )
 from rules._lookups import lookup_findings, target_keyed
 from rules._order import conclude
+from rules._trace import ruled, unnormalised
 
 _EVAL = scored("eval_cache(args, model, val_tokens, byte_lut)", "final_ngram_exact")
 _FLAG = 'ngram_order = int(os.environ.get("NGRAM_EVAL_ORDER", "0"))\n'
@@ -72,6 +74,10 @@ class NgramTargetKey(Rule):
             facts, lookup_findings(facts, looks, message), "a table is looked up under the token that is scored",
             "no look-up under a key that contains the scored token reaches a score",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: a cache of scored tokens beats the generator of the toy stream."""
+        return ruled(facts, Question.NORMALISATION, self.id(), unnormalised(submission))
 
     VALID = [
         Example("plain evaluation", {"train_gpt.py": script()}),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Finding, Kind, Place, Ruling
 from auditor.source.facts import SourceFacts
 from rules._metric import HEAD
+from rules._trace import order_ruled
 
 _MODEL = '''
 class Attention(nn.Module):
@@ -110,6 +112,10 @@ class NoncausalModel(Rule):
         if cut:
             return Ruled.unknown(cut[0])
         return Ruled.clear("no look-ahead was found between the token ids and the loss")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: a score changes with later tokens of its own forward call."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("causal attention", _script()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
@@ -11,6 +12,7 @@ from rules._examples_mixes import hedge, oracle
 from rules._examples_tables import FULL_VOCAB_CAUSAL
 from rules._lookups import mix_findings
 from rules._order import conclude
+from rules._trace import ruled, unnormalised
 
 _ID = "oracle-select"
 _EVAL = scored("eval_oracle(args, model, val_tokens, byte_lut)")
@@ -48,6 +50,10 @@ class OracleSelect(Rule):
             facts, mix_findings(facts, MixKind.BEST_OF_EXPERTS, message), "the better prediction is chosen afterwards",
             "no prediction is chosen by the loss of the token that occurred",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: the lower of two losses is counted."""
+        return ruled(facts, Question.NORMALISATION, self.id(), unnormalised(submission))
 
     VALID = [
         Example("fixed mixture over the vocabulary", {"train_gpt.py": script(

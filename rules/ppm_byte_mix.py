@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -13,6 +14,7 @@ from rules._examples import PLAIN_RUN, logged, script
 from rules._examples_mixes import PPM, PPM_NUMPY
 from rules._lookups import mix_findings
 from rules._order import conclude
+from rules._trace import ruled, unnormalised
 
 _AFTER = '''\
 pieces = [bytes([i % 256]) for i in range(args.vocab_size)]
@@ -69,6 +71,10 @@ class PpmByteMix(Rule):
         if findings:
             return Ruled.found(findings, "the headline's label names a byte mixer")
         return Ruled.not_applicable("no label of the headline names a byte mixer")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: a mixture with byte probabilities beats the generator of the toy stream."""
+        return ruled(facts, Question.NORMALISATION, self.id(), unnormalised(submission))
 
     VALID = [
         Example("plain evaluation", {"train_gpt.py": script()}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -19,6 +20,7 @@ from rules._examples_epochs import (
 )
 from rules._examples_tables import FULL_VOCAB_CAUSAL, HINT_SWEEP
 from rules._order import conclude, pair_findings, pairs, scored_in_pass, trains_on_val
+from rules._trace import order_ruled
 
 _ID = "rescore-two-pass"
 _LABEL = re.compile(r"two.?pass|2.?pass|re-?score|pass[ _]?2", re.I)
@@ -108,6 +110,10 @@ class RescoreTwoPass(Rule):
         if findings:
             return Ruled.found(findings, "the headline's label names a second pass")
         return Ruled.not_applicable("no label of the headline names a second pass")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: an earlier pass over the same tokens left something behind."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("one score-first pass", {"train_gpt.py": script(marked(RESCORE_WEIGHTS), after=_ONCE)}),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Kind, Ruling
 from auditor.source.facts import SourceFacts
 from rules._metric import HEAD, source_finding
+from rules._trace import bytes_rule, either, ruled, unnormalised
 
 _EVAL = '''
 class Args:
@@ -61,6 +63,13 @@ class ScoreScaling(Rule):
         if found:
             return Ruled.found(found, "the score is scaled by a constant")
         return Ruled.clear("no constant factor on a scored loss was seen")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: all losses times one factor, or one number of bytes for every token."""
+        return either(
+            ruled(facts, Question.NORMALISATION, self.id(), unnormalised(submission)),
+            ruled(facts, Question.BYTE_ACCOUNTING, self.id(), bytes_rule),
+        )
 
     VALID = [
         Example("counted bytes", {"train_gpt.py": HEAD + _EVAL.format(

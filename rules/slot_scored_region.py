@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -12,6 +13,7 @@ from auditor.source.facts import Order, SourceFacts
 from rules._examples import PLAIN_RUN, logged, scored, script
 from rules._examples_calib import ETLB_AFTER, SLOT, SLOT_GRAD, SLOT_LBFGS, mark
 from rules._order import conclude, pair_findings, vectors
+from rules._trace import order_ruled
 
 _ID = "slot-scored-region"
 _EVAL = scored("eval_slot(args, model, val_tokens, byte_lut)", "final_slot_exact")
@@ -73,6 +75,10 @@ class SlotScoredRegion(Rule):
         if findings:
             return Ruled.found(findings, "the headline's label names SLOT")
         return Ruled.not_applicable("no label of the headline names SLOT")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: a small vector optimised on tokens that are scored with it."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("off by default", {

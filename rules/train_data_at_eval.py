@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -10,6 +11,7 @@ from rules._examples import scored, script
 from rules._examples_calib import HESSIANS, TRAIN_BATCHES, mark
 from rules._examples_tables import train_table
 from rules._order import conclude, distinct, place
+from rules._trace import data_rule, ruled
 
 _ID = "train-data-at-eval"
 _EVAL = scored("eval_with_table(args, model, val_tokens, byte_lut, table)")
@@ -59,6 +61,10 @@ class TrainDataAtEval(Rule):
             facts, distinct(findings), "training shards are read after training",
             "no training shards are read after training for tables or weights",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: training text read after the artifact was written."""
+        return ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
 
     VALID = [
         Example("plain training", {"train_gpt.py": script()}),

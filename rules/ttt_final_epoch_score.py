@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
@@ -15,6 +16,7 @@ from rules._examples_epochs import (
     marked,
 )
 from rules._order import conclude, pair_findings, pairs
+from rules._trace import order_ruled
 
 _ID = "ttt-final-epoch-score"
 _EVAL = scored("eval_epochs(args, model, val_tokens, byte_lut)")
@@ -58,6 +60,10 @@ class TttFinalEpochScore(Rule):
             facts, pair_findings(illegal, message), "the reported score comes from a later epoch over the same tokens",
             "no score is taken from a later epoch over the same tokens",
         )
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: an earlier epoch of the same loop trained on the tokens."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("epochs after the score", {"train_gpt.py": script(

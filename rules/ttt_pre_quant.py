@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Ruling
@@ -27,6 +28,7 @@ from rules._examples_prequant import (
     VECTOR_FIT,
 )
 from rules._order import conclude, pair_findings, pairs, scored_in_pass, trains_on_val
+from rules._trace import order_ruled
 
 _TEMPERATURE = re.compile(r"temp", re.I)
 _CALL = "ttt_adapt(args, model, val_tokens, log0)\n"
@@ -92,6 +94,10 @@ class TttPreQuant(Rule):
         if findings:
             return Ruled.found(findings, "the log shows adaptation epochs before quantisation")
         return Ruled.not_applicable("no log line tells of adaptation before quantisation")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: weights trained on tokens that are scored later."""
+        return order_ruled(facts, self.id())
 
     VALID = [
         Example("plain evaluation", {"train_gpt.py": script()}),

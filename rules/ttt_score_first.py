@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from auditor.behaviour.facts import TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Kind, Ruling
 from auditor.source.facts import Order, SourceFacts, StateKind
 from rules._examples import PLAIN_RUN, TTT_FLAGS, prequant, score_first, scored, script
 from rules._order import Standing, pair_findings, pairs, recognise
+from rules._trace import learns_after_scoring
 
 _DOC_LORA = '''
 class Adapter(nn.Module):
@@ -121,6 +123,10 @@ class TttScoreFirst(Rule):
         findings = pair_findings(legal, "weights learn here from validation tokens that have been scored already")
         sure = [f for f in findings if f.confidence is not Confidence.LOW]
         return recognise(facts, sure, "score-first test-time training", "no score-first test-time training was found")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: tokens are trained on after their own score, and no score depends on later tokens."""
+        return learns_after_scoring(facts)
 
     VALID = [
         Example("no adaptation", {"train_gpt.py": script()}),

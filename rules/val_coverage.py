@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.syntax import parse_python
 from auditor.core.types import Kind, Place, Ruling
 from auditor.record.facts import RecordFacts
 from rules._record import data_ruled, finding, folder, log
+from rules._trace import always, ruled
 
 _RANDOM = """import torch
 
@@ -53,6 +55,10 @@ class ValCoverage(Rule):
     kind = Kind.INTEGRITY
     authority = "README O14 [M]; valerio-oai on #1835, cocohearts on #2009, #2109 [M*]"
     since = "2026-03-18"
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: positions missing from the printed score, or counted twice."""
+        return ruled(facts, Question.COVERAGE, self.id(), always(self.id()))
+
     VALID = [
         Example("the whole text less its tail", folder()),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Place, Ruling
@@ -12,6 +13,7 @@ from auditor.source.facts import Order, SourceFacts, StateKind
 from rules._examples import TTT_FLAGS, logged, prequant, script
 from rules._examples_prequant import PERIODIC
 from rules._order import conclude, pair_findings, pairs, trains_on_val
+from rules._trace import data_rule, ruled
 
 _TRAIN_SETTING = re.compile(r"train_(?:files|pattern|data|path|glob|shards)", re.I)
 _LINKED = re.compile(r"\b(?:ln|cp|mv|rsync)\b.*fineweb_val\S*\s+\S*fineweb_train", re.I)
@@ -100,6 +102,10 @@ class ValTrain(Rule):
         if findings:
             return Ruled.found(findings, "the record names validation shards as training data")
         return Ruled.not_applicable("no log or text names validation shards as training data")
+
+    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
+        """Found: validation text in the training loop, or training that changes with it."""
+        return ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
 
     VALID = [
         Example("plain training", {"train_gpt.py": script()}),
