@@ -61,7 +61,9 @@ def moved(func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: di
     return np.asarray(done.numpy(), dtype=np.int64)
 
 
-def joined(func: Callable[..., Any], book: LabelBook, parts: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Labels:
+def joined(
+    func: Callable[..., Any], book: LabelBook, parts: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Labels:
     """Labels after ``cat`` or ``stack``; unlabelled parts get -1."""
     pieces = []
     for part in parts:
@@ -97,7 +99,9 @@ class Tracked(np.ndarray[Any, Any]):
 
     def _pick(self, index: Any, out: Any) -> Any:
         """Entries by token out of rows over the vocabulary."""
-        last = index[-1] if isinstance(index, tuple) and len(index) == self.ndim else index if self.ndim == 1 else None
+        last = index if self.ndim == 1 else None
+        if isinstance(index, tuple):
+            last = index[-1] if len(index) == self.ndim else None
         if self.picked is None or isinstance(last, bool | slice | type(None)) or last is Ellipsis:
             return out
         last = np.asarray(_plain(last))
@@ -146,7 +150,8 @@ class Tracked(np.ndarray[Any, Any]):
         if func is np.take_along_axis and self.labels is None and self.picked is not None and args[0] is self:
             index = np.asarray(_plain(args[1]))
             if index.shape == result.shape and index.shape[-1] == 1:
-                return tracked(result, self.picked(index, result, np.asarray(self)).reshape(index.shape), self.reduced, self.picked)
+                labels = self.picked(index, result, np.asarray(self)).reshape(index.shape)
+                return tracked(result, labels, self.reduced, self.picked)
         if func in (np.sum, np.mean) and self.labels is not None and self.reduced is not None:
             self.reduced("sum" if func is np.sum else "mean", np.asarray(self), self.labels, result)
             return result

@@ -51,7 +51,7 @@ class Artifact:
         self._ctx, self._site, self._emit = ctx, site, ctx.emit
         self.path = ""
         self._content = b""
-        ctx.emit = self._seen  # type: ignore[method-assign]
+        ctx.emit = self._seen
 
     def _seen(self, kind: str, fields: Mapping[str, Any]) -> None:
         if kind == "ArtifactWritten" and not NO_WEIGHTS.search(str(fields["path"])):
@@ -189,7 +189,7 @@ def _patch_bytes(ctx: ShimContext, artifact: Artifact) -> None:
 
         return decompress
 
-    owners: list[tuple[Any, str]] = [(zlib, "decompress"), (lzma, "decompress"), (bz2, "decompress"), (gzip, "decompress")]
+    owners: list[tuple[Any, str]] = [(module, "decompress") for module in (zlib, lzma, bz2, gzip)]
     for module in ("brotli", "zstandard"):
         try:
             owners.append((importlib.import_module(module), "decompress"))

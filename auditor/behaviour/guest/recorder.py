@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
-from auditor.behaviour.guest.numbers import MATH, Number, keeping, numbered, terms_of
+from auditor.behaviour.guest.numbers import MATH, keeping, numbered, terms_of
 from auditor.behaviour.guest.rows import nats
 from auditor.behaviour.guest.weights import WeightBook
 from auditor.behaviour.shims.context import ShimContext
@@ -48,7 +48,8 @@ class Recorder:
 
     def install(self) -> None:
         """Register the handlers for scoring, adding up and training."""
-        table, tensor = self.ctx.handlers, torch.Tensor
+        table: dict[Any, Any] = self.ctx.handlers
+        tensor, func = torch.Tensor, None  # type: Any, Any
         table[F.cross_entropy] = self._cross_entropy
         table[F.nll_loss] = self._nll_loss
         for func in (torch.gather, tensor.gather, torch.take_along_dim, tensor.take_along_dim):
@@ -105,7 +106,7 @@ class Recorder:
             self._flush_terms(emit)
             emit(kind, fields)
 
-        self.ctx.emit = flushed  # type: ignore[method-assign]
+        self.ctx.emit = flushed
         for name in MATH:
             self.ctx.patch(math, name, keeping(getattr(math, name)))
         for name in ("array", "asarray", "sum", "mean"):
@@ -267,7 +268,7 @@ class Recorder:
 
     def observe(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Let labels follow a call that no handler took."""
-        if not len(self.book) or func in self.ctx.handlers and func is not torch.Tensor.to:
+        if not len(self.book) or (func in self.ctx.handlers and func is not torch.Tensor.to):
             return
         hit = self.book.first(args)
         if hit is None or not torch.is_tensor(result) or self.book.get(result) is not None:
@@ -288,7 +289,9 @@ class Recorder:
     def _summed(self, how: str, values: Any, labels: Labels, result: Any) -> None:
         if torch.is_tensor(values):
             values = values.detach().to(torch.float64).numpy()
-        total = float(result.detach().sum()) if torch.is_tensor(result) else float(np.sum(result)) if result is not None else 0.0
+        total = 0.0
+        if result is not None:
+            total = float(result.detach().sum()) if torch.is_tensor(result) else float(np.sum(result))
         self.ctx.emit(
             "Summed",
             {

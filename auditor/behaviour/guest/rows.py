@@ -1,4 +1,4 @@
-"""What an entry of a row over the vocabulary says in nats, whether the row holds probabilities, their logs or logits."""
+"""What an entry of a row over the vocabulary says in nats: the row may hold probabilities, their logs, or logits."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def ask(run: Run, world: World) -> Answer:
         return unknown(question, "the headline states no bits per byte")
     true = true_bpb(run, told)
     if true is None:
-        return unknown(question, "the printed score is the mean of no losses that were recorded, and no loss stands by it")
+        return unknown(question, "the printed score is the mean of no recorded losses, and no loss stands by it")
     value, count, size, sure = true
     slack = 0.6 * 10.0**-told.bpb_decimals + TOLERANCE * value + 0.6 * 10.0**-told.loss_decimals
     if abs(told.bpb - value) <= slack:
@@ -100,7 +100,7 @@ def likely_cause(run: Run, world: World, implied: float, count: int, size: int) 
         if control and abs(extra - control * length) <= max(3.0, 0.02 * control * length):
             return ": as if documents' first tokens had bytes", CONTROL
     per_token = implied / count
-    for digits in range(0, 5):
+    for digits in range(5):
         rounded = round(per_token, digits)
         if rounded > 0 and abs(per_token / rounded - 1) < 2e-6 * 10 ** (2 - min(digits, 2)):
             return f": as if every token had {rounded:g} bytes", CONSTANT

@@ -23,7 +23,7 @@ SMALL = 0.02
 class Attribution:
     """A cause with the lines that show it, and figures: ``parameters`` that the update moves, their
     ``share_of_weights`` (of the largest optimizer's), ``same_loop`` (1: the same lines scored the tokens before, in an
-    earlier turn), ``scored_before`` (1: an earlier score of them exists), ``best_of`` (1: the lowest of several counts)."""
+    earlier turn), ``scored_before`` (1: they had an earlier score), ``best_of`` (1: the lowest of several counts)."""
 
     cause: Cause
     spots: tuple[Spot, ...]
@@ -45,9 +45,11 @@ def attribute(run: Run, difference: Comparison) -> Attribution:
     event = by_seq(run).get(first)
     score = spot(event, "scored here") if event is not None else None
     seen = _earlier(run, changed, found.first_seq, first)
-    artifact = any(e.kind == "ArtifactWritten" and e.seq > seen[0].seq for e in run.events if e.seq < first) if seen else 0
-    if seen and any(e.kind == "Scored" and e.seq in _scoring(run, changed) for e in seen) and not artifact:
-        return Attribution(Cause.SCORED_BEFORE, path(spot(seen[0], "the same tokens were scored here before"), score), figures)
+    wrote = [e.seq for e in run.events if e.kind == "ArtifactWritten" and e.seq < first]
+    rescored = [e for e in seen if e.kind == "Scored" and e.seq > max(wrote, default=-1)]
+    if rescored:
+        before = spot(rescored[0], "the same tokens were scored here before")
+        return Attribution(Cause.SCORED_BEFORE, path(before, score), figures)
     if seen:
         return Attribution(Cause.CALIBRATED, path(spot(seen[0], "the model runs over the tokens here"), score), figures)
     if _in_window(run, changed, first):

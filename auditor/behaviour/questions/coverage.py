@@ -18,7 +18,7 @@ from auditor.core.types import Confidence, Outcome
 
 Change = tuple[str, str, str, str]
 """A knob that scale-down changed: (name, from, to, role)."""
-LIMITING = ("docs", "token_limit", "length", "repeats", "batch", "calib")
+LIMITING = ("docs", "token_limit", "length", "repeats")
 """Roles of knobs that may decide how much is scored."""
 REPEATS = 0.02
 """Share of repeated scores that a last window, pushed back to full length, explains."""
@@ -45,7 +45,8 @@ def ask(run: Run, world: World, changes: Sequence[Change] = ()) -> Answer:
     if again.size:
         return _again(found, again)
     note = " (documents' first tokens aside)" if absent.size else ""
-    return Answer(question, Outcome.CLEAR, f"{positions.size:,} positions are scored, each once, the whole stream{note}")
+    said = f"{positions.size:,} positions are scored, each once, the whole stream{note}"
+    return Answer(question, Outcome.CLEAR, said)
 
 
 def _row_length(run: Run, found: Pass) -> int:

@@ -66,7 +66,7 @@ def phases(run: Run, world: World) -> Phases:
     trained = [e.seq for e in run.events if e.kind == "Trained" and e.seq < judged and not _on_val(e, run)]
     last = max(trained, default=-1)
     steps = [e.seq for e in run.events if e.kind == "Stepped" and e.seq > last]
-    last = min(steps, default=last) if trained else last
+    last = min(steps, default=last) if trained else last  # by hand where no optimizer steps
     clock = min(
         (e.seq for e in run.events if e.kind == "Printed" and e.seq > last and CLOCK.search(str(e.fields["text"]))),
         default=end,
@@ -85,11 +85,11 @@ def _network(run: Run) -> list[Evidence]:
     if not asked:
         return []
     hosts = ", ".join(sorted({str(e.fields.get("host")) for e in asked})[:4])
-    before = "before training" if not any(e.kind == "Stepped" and e.seq < asked[0].seq for e in run.events) else ""
-    late = "" if before else " after training had begun"
-    level = Confidence.MEDIUM if before else Confidence.HIGH
-    message = f"the network was asked for {hosts}{late or ' before training'}"
-    return [Evidence(level, message, spot(asked[0], "asked here"), figures={"kind": NETWORK, "times": float(len(asked))})]
+    late = any(e.kind in ("Stepped", "Trained") and e.seq < asked[0].seq for e in run.events)
+    level = Confidence.HIGH if late else Confidence.MEDIUM
+    message = f"the network was asked for {hosts} {'after training had begun' if late else 'before training'}"
+    figures = {"kind": float(NETWORK), "times": float(len(asked))}
+    return [Evidence(level, message, spot(asked[0], "asked here"), figures=figures)]
 
 
 def _training_data(run: Run, world: World, when: Phases, reserve: bool) -> list[Evidence]:
@@ -141,7 +141,7 @@ def _trained_on_val(run: Run, when: Phases) -> list[Evidence]:
     if not early or _undone(run, early):
         return []
     positions = np.unique(np.concatenate([b.positions for b in early]))
-    message = f"{positions.size:,} validation tokens are trained on in the training loop (positions {quoted(positions)})"
+    message = f"{positions.size:,} validation tokens are trained on in the training loop: positions {quoted(positions)}"
     where = spot(early[0].event, "gradients are taken here")
     return [Evidence(Confidence.HIGH, message, where, path(where), figures={"kind": VAL_TRAINED,
                      "tokens": float(positions.size)})]  # fmt: skip
@@ -176,4 +176,5 @@ def _training_losses(run: Run, before: int) -> NDArray[np.float32]:
     """Losses with gradients, of tokens outside the validation stream, in order, before event ``before``."""
     table = run.scores
     chosen = table.grad & (table.position == NOWHERE) & (table.seq < before)
-    return table.loss[chosen]
+    losses: NDArray[np.float32] = table.loss[chosen]
+    return losses

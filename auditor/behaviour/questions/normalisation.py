@@ -79,13 +79,13 @@ def values_of(found: Pass, run: Run) -> Values:
 
 
 def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
-    """Judge the probabilities behind the judged pass; ``invariance`` is the answer on prefix invariance, if there is one.
+    """Judge the probabilities behind the judged pass; ``invariance``: the answer on prefix invariance, if there is one.
 
     A score that saw later tokens is no news here: then the question stays open.
     """
     question = Question.NORMALISATION
     if invariance is not None and invariance.outcome is Outcome.FOUND:
-        return unknown(question, "the scores depend on later tokens (prefix invariance), which this test cannot see past")
+        return unknown(question, "the scores depend on later tokens (prefix invariance): this test cannot tell more")
     missing = no_pass(run, question)
     if missing is not None:
         return _printed_only(run, missing)
@@ -100,6 +100,8 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     if log_e >= PROOF:
         return _beaten(run.judged, values, log_e, invariance)
     changed = int(values.changed.sum())
+    if changed >= ENOUGH and never_worse(values):
+        return _chosen(run.judged, values, changed)
     if 0 < changed < ENOUGH:
         return unknown(question, f"only {changed} scores were mixed with anything else: too few to tell at toy scale")
     if int(ok.sum()) < ENOUGH:
@@ -126,7 +128,8 @@ def never_worse(values: Values) -> bool:
     """Whether the counted loss is the smaller of the model's and another one: chosen after the outcome is known."""
     drop = values.model - values.counted
     share = float(values.changed.mean())
-    return 0.02 < share < 0.98 and bool((drop[values.changed] > 0).mean() > 0.999)
+    gain = float(drop[values.changed].mean()) if values.changed.any() else 0.0
+    return 0.02 < share < 0.98 and gain > 0.01 and bool((drop[values.changed] > 0).mean() > 0.999)
 
 
 def _scaled(found: Pass, values: Values, scale: float) -> Answer:
@@ -148,7 +151,7 @@ def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None
         else "the counted probabilities are not both normalised and made of the past alone"
     )
     where = (
-        f"{changed:,} of {values.positions.size:,} scores differ from the model's own loss, by {gain:.3f} nats on average"
+        f"{changed:,} of {values.positions.size:,} scores differ from the model's own loss, by {gain:.3f} nats a score"
         if changed
         else "they are the model's own losses, so the model is told of the token that it scores"
     )
@@ -165,6 +168,18 @@ def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None
     site = spot_of([*found.site, ""], "the scores are added up here")
     evidence = Evidence(Confidence.HIGH, message, site, path(site), _samples(values), figures=figures)
     return Answer(Question.NORMALISATION, Outcome.FOUND, what, (evidence,))
+
+
+def _chosen(found: Pass, values: Values, changed: int) -> Answer:
+    gain = float((values.model - values.counted)[values.changed].mean())
+    message = (
+        f"{changed:,} of {values.positions.size:,} scores are below the model's own loss (by {gain:.3f} nats a score), "
+        "all others equal it and none is above it: the better of two is taken after the token is known"
+    )
+    site = spot_of([*found.site, ""], "the scores are added up here")
+    figures = {"changed_scores": float(changed), "mean_gain_nats": gain, "never_worse": 1.0}
+    evidence = Evidence(Confidence.MEDIUM, message, site, path(site), _samples(values), figures=figures)
+    return Answer(Question.NORMALISATION, Outcome.FOUND, message, (evidence,))
 
 
 def _samples(values: Values) -> tuple[Sample, ...]:
@@ -188,8 +203,8 @@ def _printed_only(run: Run, missing: Answer) -> Answer:
         return missing
     own = run.judged.value if run.judged is not None else math.nan
     message = (
-        f"the printed loss of {told.loss:.4f} nats is below the {-float(known.mean()):.4f} nats of the toy stream's own "
-        f"generator: no normalised scorer of the past gets there (chance below {_power(-log_e)})"
+        f"the printed loss of {told.loss:.4f} nats is below the {-float(known.mean()):.4f} nats of the toy stream's "
+        f"own generator: no normalised scorer of the past gets there (chance below {_power(-log_e)})"
     )
     spot = Spot(run.headline.site[0], run.headline.site[1], "printed here") if run.headline.site[0] else None
     level = Confidence.HIGH if told.consistent else Confidence.MEDIUM

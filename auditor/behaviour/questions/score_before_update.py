@@ -22,10 +22,10 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     """
     question = Question.SCORE_BEFORE_UPDATE
     missing = no_pass(run, question)
-    if missing is not None:
-        return missing
     found = run.judged
-    assert found is not None
+    if found is None:
+        assert missing is not None
+        return missing
     positions, first = first_scores(found, run.scores)
     scored = np.full(run.stream.tokens.size, -1, np.int64)
     scored[positions] = run.scores.seq[found.scores[first]]
@@ -37,9 +37,11 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
             (inside if one.seq >= found.first_seq else before).append((one, hit))
     if inside:
         return _found(run, inside, scored, Cause.TRAINED_IN_PASS)
+    if missing is not None and not (before and invariance is not None and invariance.outcome is Outcome.FOUND):
+        return missing
     if before and invariance is not None and invariance.outcome is Outcome.CLEAR:
-        return Answer(question, Outcome.CLEAR, "tokens were trained on before the pass, but nothing of it is left in their "
-                      "scores (prefix invariance)")  # fmt: skip
+        said = "tokens were trained on before the pass, but nothing of it is left in their scores (prefix invariance)"
+        return Answer(question, Outcome.CLEAR, said)
     if before and invariance is not None and invariance.outcome is Outcome.FOUND:
         return _found(run, before, scored, Cause.TRAINED_BEFORE_PASS)
     if before:
@@ -113,8 +115,10 @@ def _found(
         "parameters": float(one.step.fields["parameters"]) if one.step is not None else 0.0,
         "share_of_weights": _share(run, one),
     }  # fmt: skip
+    matched = run.judged is not None and run.judged.matched
+    level = Confidence.HIGH if matched else Confidence.MEDIUM  # else the last losses of the model stand for the score
     evidence = Evidence(
-        Confidence.HIGH, message, trained, path(trained, step, counted), _samples(run, positions, scored), cause,
+        level, message, trained, path(trained, step, counted), _samples(run, positions, scored), cause,
         figures=figures,
     )  # fmt: skip
     return Answer(Question.SCORE_BEFORE_UPDATE, Outcome.FOUND, message, (evidence,))
