@@ -48,7 +48,7 @@ def worth(node: ast.expr | None, scope: Scope, depth: int = 0) -> int | float | 
         case ast.BinOp():
             return _binary(node, scope, depth)
         case ast.IfExp():
-            test = _truth(node.test, scope, depth)
+            test = truth(node.test, scope, depth)
             return None if test is None else worth(node.body if test else node.orelse, scope, depth + 1)
         case ast.BoolOp(op=ast.Or()):
             first = worth(node.values[0], scope, depth + 1)
@@ -74,7 +74,8 @@ def _binary(node: ast.BinOp, scope: Scope, depth: int) -> int | float | str | No
     return value if isinstance(value, (int, float, str)) else None
 
 
-def _truth(node: ast.expr, scope: Scope, depth: int) -> bool | None:
+def truth(node: ast.expr, scope: Scope, depth: int = 0) -> bool | None:
+    """Whether ``node`` holds; None when that cannot be told."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
         left, right = worth(node.left, scope, depth + 1), worth(node.comparators[0], scope, depth + 1)
         if left is None or right is None:
@@ -104,6 +105,11 @@ def _call(node: ast.Call | ast.Subscript, scope: Scope, depth: int) -> int | flo
     if not isinstance(node, ast.Call) or node.keywords:
         return None
     function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if function in ("lower", "strip", "upper") and isinstance(node.func, ast.Attribute) and not node.args:
+        text = worth(node.func.value, scope, depth + 1)
+        if not isinstance(text, str):
+            return None
+        return text.lower() if function == "lower" else text.upper() if function == "upper" else text.strip()
     if function in ("int", "float", "str", "Path") and len(node.args) == 1:
         return convert(function, worth(node.args[0], scope, depth + 1))
     if function == "join" and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "attr", "") == "path":

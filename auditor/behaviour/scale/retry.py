@@ -63,7 +63,7 @@ def named_knobs(failure: Failure, sites: list[Site]) -> list[str]:
             for s in sites
             if (s.words in words or s.name.lower() in words)
             and (number_of(s) or 0) > 1
-            and (role_of(s.words, s.value) != "value" or s.how == "env")
+            and (role_of(s.words, s.value) not in ("value", "vocab") or (s.how == "env" and "vocab" not in s.words))
         }
         if 0 < len(found) <= MAX_NAMED:
             return list(found)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from auditor.behaviour.scale.evaluate import Scope, worth
+from auditor.behaviour.scale.evaluate import Scope, truth, worth
 from auditor.intake.knobs import env_read, env_readers
 
 Number = int | float
@@ -46,7 +46,7 @@ def scope_of(trees: list[ast.Module], env: dict[str, str]) -> Scope:
     scope = Scope(env=env, readers=frozenset().union(*(env_readers(tree) for tree in trees)))
     for tree in trees:
         for body in [tree.body, *(n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef))]:
-            for statement in _flat(body):
+            for statement in _flat(body, scope):
                 if isinstance(statement, ast.Assign):
                     targets, value = statement.targets, statement.value
                 elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
@@ -59,14 +59,16 @@ def scope_of(trees: list[ast.Module], env: dict[str, str]) -> Scope:
     return scope
 
 
-def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of a body and of the ifs and tries in it."""
+def _flat(body: list[ast.stmt], scope: Scope) -> Iterator[ast.stmt]:
+    """Statements of a body and of the ifs and tries in it; of an if whose test is known, only the branch taken."""
     for statement in body:
         yield statement
+        taken = truth(statement.test, scope) if isinstance(statement, ast.If) else None
+        skipped = {True: "orelse", False: "body", None: ""}[taken]
         for name in ("body", "orelse", "finalbody"):
             inner = getattr(statement, name, None)
-            if isinstance(inner, list) and isinstance(statement, (ast.If, ast.Try, ast.With)):
-                yield from _flat(inner)
+            if name != skipped and isinstance(inner, list) and isinstance(statement, (ast.If, ast.Try, ast.With)):
+                yield from _flat(inner, scope)
 
 
 def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:

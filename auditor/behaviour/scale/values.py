@@ -47,6 +47,8 @@ class Shape:
     toy_kv: int
     toy_layers: int
     toy_seq: int
+    toy_longest: int
+    """The longest toy length of a sequence."""
     toy_iterations: int
     vocab: int
     toy_accum: int
@@ -88,13 +90,15 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     toy_layers = layers or 4
     if level.layers is not None and layers is not None and layers > level.layers and not _pinned(sites, layers):
         toy_layers = level.layers + layers % 2
+    toy_seq = min(level.seq, *lengths) if lengths else level.seq
+    longest = max((scaled_length(v, min(lengths), toy_seq) for v in lengths), default=toy_seq)
     stated = first("iterations")
     accum = min(first("accum") or 8, level.accum if "accum" in by_role else 8)
     steps = min(level.iterations, stated or level.iterations)
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, min(level.seq, *lengths) if lengths else level.seq, steps, first("vocab") or 1024, accum,
+        toy_layers, toy_seq, longest, steps, first("vocab") or 1024, accum,
         round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
 
@@ -217,16 +221,18 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "epochs":
             return min(value, 3)
         case "seq_len" | "window":
-            return _length(value, shape) if value >= 32 else None
+            return scaled_length(value, shape.seq, shape.toy_seq) if value >= 32 else None
         case "stride":
             return shape.toy_seq if value >= shape.seq else min(value, shape.toy_seq // 4) if value > 8 else None
         case "chunk":
             return _chunk(value, shape, words)
         case "batch_tokens":
             rows = 2 * shape.toy_accum if value >= shape.seq * 16 else 2
-            return shape.toy_seq * rows if value >= shape.seq else None
+            least = shape.toy_longest * (shape.toy_accum if rows > 2 else 1)
+            return max(shape.toy_seq * rows, least) if value >= shape.seq else None
         case "val_batch":
-            return shape.toy_seq * 8 * max(shape.toy_accum, 4) if value >= shape.seq else min(value, 8)
+            whole = max(shape.toy_seq * 8 * max(shape.toy_accum, 4), shape.toy_longest * shape.toy_accum)
+            return whole if value >= shape.seq else min(value, 8)
         case "accum":
             return shape.toy_accum
         case "batch":
@@ -276,10 +282,10 @@ def _width(role: str, value: int, shape: Shape, level: Level) -> int | None:
     return max(16, scaled // 16 * 16)
 
 
-def _length(value: int, shape: Shape) -> int:
+def scaled_length(value: int, shortest: int, toy: int) -> int:
     """A sequence length in proportion to the shortest one, within a quarter and four times."""
-    scaled = shape.toy_seq * value // shape.seq
-    return max(shape.toy_seq // 4, min(scaled // 16 * 16, shape.toy_seq * 4))
+    scaled = toy * value // shortest
+    return max(toy // 4, min(scaled // 16 * 16, toy * 4))
 
 
 def _chunk(value: int, shape: Shape, words: str) -> int | None:

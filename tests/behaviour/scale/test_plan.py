@@ -152,6 +152,25 @@ def test_the_world_is_the_one_that_the_script_expects(lines: str, vocab: int, ki
     assert (world.vocab_size, world.tokenizer, world.bos_id) == (vocab, kind, bos)
 
 
+def test_a_default_that_hangs_on_a_branch_follows_the_launch() -> None:
+    text = (
+        'import os\nkind = os.environ.get("KIND", "small").lower()\n'
+        'if kind == "large":\n    size = 8192\nelse:\n    size = 1024\n'
+        'vocab_size = int(os.environ.get("VOCAB_SIZE", str(size)))\n'
+    )
+    assert made(text).world.vocab_size == 1024
+    assert made(text, env={"KIND": "Large"}).world.vocab_size == 8192
+
+
+def test_a_batch_holds_the_longest_sequence() -> None:
+    text = DIMS + (
+        'a = int(os.environ.get("PROG_SEQ_PHASE1_LEN", 512))\nb = int(os.environ.get("TRAIN_SEQ_LEN", 2048))\n'
+        't = int(os.environ.get("TRAIN_BATCH_TOKENS", 786432))\ngrad_accum_steps = 8 // world_size\n'
+    )
+    env = made(text).env
+    assert int(env["TRAIN_BATCH_TOKENS"]) // 2 >= int(env["TRAIN_SEQ_LEN"]) == 512
+
+
 def test_data_paths_by_default_by_constant_and_by_launch() -> None:
     text = DIMS + (
         'd = os.environ.get("DATA_PATH", "./data/datasets/fineweb10B_sp1024")\n'
