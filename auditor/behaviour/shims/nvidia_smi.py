@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import PurePosixPath
 from typing import Any
 
 from auditor.behaviour.shims.context import ShimContext
+from auditor.behaviour.shims.tools import TOOLS, tool
 
 _SMI = """Wed Feb 25 06:13:20 2026
 +-----------------------------------------------------------------------------------------+
@@ -76,13 +79,13 @@ class CannedProcess:
 
     pid = 4300
 
-    def __init__(self, args: Any, status: int, output: str, given: dict[str, Any]) -> None:
-        self.args, self.returncode = args, status
+    def __init__(self, args: Any, status: int, output: str, given: dict[str, Any], work: Any = None) -> None:
+        self.args, self.returncode, self._work, self._given = args, status, work, given
         self._text = any(given.get(key) for key in ("text", "universal_newlines", "encoding", "errors"))
         self.stdin: Any = self._buffer("") if given.get("stdin") == subprocess.PIPE else None
         self.stdout: Any = self._buffer(output) if given.get("stdout") == subprocess.PIPE else None
         self.stderr: Any = self._buffer("") if given.get("stderr") == subprocess.PIPE else None
-        if self.stdout is None:
+        if self.stdout is None and work is None:
             self._deliver(output, given.get("stdout"))
 
     def _buffer(self, text: str) -> Any:
@@ -99,10 +102,24 @@ class CannedProcess:
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
         """(standard output, standard error); None for what was not piped."""
+        if self._work is not None:
+            self._run_tool(input)
         return tuple(None if pipe is None else pipe.read() for pipe in (self.stdout, self.stderr))  # type: ignore[return-value]
+
+    def _run_tool(self, input: Any) -> None:
+        """Let the tool read what was sent to it, once."""
+        sent = input if input is not None else self.stdin.getvalue() if self.stdin is not None else b""
+        self.returncode, output = self._work(sent.encode() if isinstance(sent, str) else bytes(sent))
+        self._work = None
+        if self.stdout is not None:
+            self.stdout = io.StringIO(output.decode()) if self._text else io.BytesIO(output)
+        else:
+            self._deliver(output.decode(errors="replace"), self._given.get("stdout"))
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status."""
+        if self._work is not None:
+            self._run_tool(None)
         return self.returncode
 
     def poll(self) -> int:
@@ -124,6 +141,11 @@ class CannedProcess:
         return None
 
 
+def _which(real: Any, cmd: Any, *args: Any, **kwargs: Any) -> Any:
+    """Where a program is: those answered here are said to be in /usr/bin."""
+    return f"/usr/bin/{cmd}" if cmd in TOOLS or cmd in CANNED else real(cmd, *args, **kwargs)
+
+
 def install(ctx: ShimContext) -> None:
     """Patch ``subprocess.Popen`` (and so run, call and check_output), ``os.system`` and ``os.popen``."""
     real, system = subprocess.Popen, os.system
@@ -134,6 +156,10 @@ def install(ctx: ShimContext) -> None:
         def __new__(cls, args: Any, *rest: Any, **given: Any) -> Any:
             argv = _argv(args, bool(given.get("shell")))
             note(argv)
+            found = tool(argv)
+            if found is not None:
+                folder = os.fsdecode(given.get("cwd") or os.getcwd())
+                return CannedProcess(args, 0, "", given, functools.partial(found, argv, folder))
             canned = answer(argv)
             return super().__new__(cls) if canned is None else CannedProcess(args, *canned, given)
 
@@ -153,3 +179,4 @@ def install(ctx: ShimContext) -> None:
 
     ctx.patch(subprocess, "Popen", Popen)
     ctx.patch(os, "system", run_shell)
+    ctx.patch(shutil, "which", functools.partial(_which, shutil.which))

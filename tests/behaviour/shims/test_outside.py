@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -59,6 +60,24 @@ def test_git_and_pip_answer_and_a_clone_fails(events: Events) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         subprocess.run(["curl", "-O", "https://example.com/x"], check=True)
     assert {"host": "https://example.com/x"} in events.of("Connected")
+
+
+def test_tools_that_sources_and_weights_are_piped_through(tmp_path: Path) -> None:
+    source = b"# a comment\nx = 1  # another\n"
+    run = subprocess.run(["pyminify", "--no-rename-locals", "-"], input=source, capture_output=True, check=True)
+    assert run.stdout == b"x = 1"
+    text = subprocess.run(["pyminify", "-"], input="y = (\n2)", capture_output=True, text=True, check=True)
+    assert text.stdout == "y = 2"
+    given, packed, back = (str(tmp_path / name) for name in ("in", "packed", "back"))
+    Path(given).write_bytes(b"abc" * 1000)
+    subprocess.run(["lrzip", "-z", "-L", "9", "-o", packed, given], capture_output=True, check=True)
+    assert 0 < os.path.getsize(packed) < 3000
+    subprocess.run(["lrzip", "-d", "-f", "-o", back, packed], capture_output=True, check=True)
+    assert Path(back).read_bytes() == b"abc" * 1000
+    assert subprocess.call(["lrzip", "-q", "in"], cwd=tmp_path) == 0 and (tmp_path / "in.lrz").exists()
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run(["lrzip", "-d", given], capture_output=True, check=True)
+    assert shutil.which("lrzip") and shutil.which("nvidia-smi") and not shutil.which("no-such-program")
 
 
 def test_other_commands_really_run(events: Events, tmp_path: Path) -> None:
