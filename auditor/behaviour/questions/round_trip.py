@@ -78,6 +78,13 @@ def _never_read(artifact: Event) -> Answer:
     return unknown(Question.ROUND_TRIP, said)
 
 
+def _counted(run: Run, size: int) -> bool:
+    """Whether a printed count of bytes is large enough to hold a file of ``size`` bytes."""
+    lines = [str(e.fields["text"]) for e in run.events if e.kind == "Printed" and "bytes" in str(e.fields["text"])]
+    numbers = [int(n.replace(",", "").replace("_", "")) for line in lines for n in re.findall(r"\d[\d,_]*", line)]
+    return any(number >= size for number in numbers)
+
+
 def _elsewhere(run: Run, artifact: Event) -> Answer | None:
     """Weights read from a file that is far larger than the counted artifact, which is too small to hold them."""
     assert run.judged is not None
@@ -88,7 +95,8 @@ def _elsewhere(run: Run, artifact: Event) -> Answer | None:
         if e.kind == "ArtifactRead" and artifact.seq < e.seq < run.judged.last_seq
         and e.fields["path"] != artifact.fields["path"] and int(e.fields.get("bytes", 0)) > 10 * size
     ]
-    if not read or size > TINY * parameters:
+    parameters = max(parameters, *(int(e.fields["bytes"]) // 4 for e in read)) if read else parameters
+    if not read or size > TINY * parameters or _counted(run, int(read[0].fields["bytes"])):
         return None
     name = str(artifact.fields["path"]).rsplit("/", 1)[-1]
     said = (

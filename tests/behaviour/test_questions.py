@@ -1,0 +1,416 @@
+"""The questions on hand-made events: each is shown finding its fault and clearing the honest form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from auditor.behaviour.facts import Answer, Cause, Question
+from auditor.behaviour.host import RunLog
+from auditor.behaviour.order import cut_at
+from auditor.behaviour.questions import (
+    byte_accounting,
+    coverage,
+    data_access,
+    normalisation,
+    round_trip,
+    score_before_update,
+)
+from auditor.behaviour.questions.causes import attribute
+from auditor.behaviour.questions.prefix_invariance import Comparison
+from auditor.behaviour.questions.printed import labelled, stated
+from auditor.behaviour.run import Run
+from auditor.behaviour.toyworld.spec import World, WorldSpec
+from auditor.behaviour.toyworld.stream import make_world
+from auditor.behaviour.wire import Event
+from auditor.core.types import Confidence, Outcome
+
+ROW = 64
+CLEAR = Answer(Question.PREFIX_INVARIANCE, Outcome.CLEAR, "")
+FOUND = Answer(Question.PREFIX_INVARIANCE, Outcome.FOUND, "")
+
+
+@cache
+def world() -> World:
+    """A small toy world."""
+    return make_world(WorldSpec(val_tokens=2049, train_tokens=4096, train_shards=1))
+
+
+@dataclass
+class Script:
+    """Writes the events that a script would make."""
+
+    events: list[Event] = field(default_factory=list)
+    scores: int = 0
+    total: float = 0.0
+    count: int = 0
+    bytes: int = 0
+
+    def add(self, kind: str, arrays: dict[str, NDArray[Any]] | None = None, **fields: Any) -> int:
+        """One event; its number."""
+        self.events.append(Event(kind, len(self.events), fields, arrays or {}))
+        return len(self.events) - 1
+
+    def score(self, low: int, high: int, loss: NDArray[np.float64] | None = None, line: int = 10, **more: Any) -> int:
+        """Scores of positions low..high-1; the number of the first."""
+        targets = world().val.tokens[low:high].astype(np.int32)
+        losses = np.full(high - low, 7.0) if loss is None else loss
+        first = self.scores
+        self.scores += high - low
+        fields = {"first": first, "how": "cross_entropy", "grad": more.pop("grad", False), "shape": [1, high - low]}
+        site = ["train_gpt.py", line, more.pop("function", "evaluate")]
+        self.add("Scored", {"targets": targets, "loss": losses.astype(np.float32)}, **fields, site=site, **more)
+        return first
+
+    def count_in(self, first: int, values: NDArray[np.float64], low: int) -> None:
+        """Add scores to the printed total."""
+        labels = np.arange(first, first + values.size)
+        site = ["train_gpt.py", 20, "evaluate"]
+        self.add("Summed", {"labels": labels, "values": values}, how="sum", site=site, total=0.0, grad=False)
+        self.total += float(values.sum())
+        self.count += values.size
+        self.bytes += int(world().val.bytes[low : low + values.size].sum())
+
+    def sweep(self, starts: list[int] | None = None, values: Any = None, after: Any = None) -> Script:
+        """Score rows one by one; ``values(losses, positions)`` makes what counts, ``after(script, low, high)`` runs."""
+        rng = np.random.default_rng(3)
+        end = world().val.tokens.size
+        for low in starts if starts is not None else list(range(1, end, ROW)):
+            high = min(low + ROW, end)
+            loss = (6.9 + 0.5 * rng.standard_normal(high - low)).astype(np.float32).astype(np.float64)
+            first = self.score(low, high, loss)
+            self.count_in(first, loss if values is None else values(loss, np.arange(low, high)), low)
+            if after is not None:
+                after(self, low, high)
+        return self
+
+    def train(self, first: int, count: int, steps: int = 1, parameters: int = 1000, before: float = 1.0) -> None:
+        """A backward of scores first..first+count-1 and its step."""
+        site = ["train_gpt.py", 30, "adapt"]
+        none = np.zeros(0, np.int64)
+        self.add("Trained", {"unused": none}, site=site, groups=[[first, count]], how="backward")
+        self.add("Stepped", site=site, parameters=parameters, id=0, before=before, after=before + 1.0)
+
+    def print(self, bpb: float | None = None, loss: float | None = None) -> Run:
+        """Print the score and end."""
+        mean = self.total / self.count if loss is None else loss
+        true = self.total / math.log(2) / self.bytes if bpb is None else bpb
+        text = f"final_exact val_loss:{mean:.8f} val_bpb:{true:.8f}"
+        self.add("Printed", text=text, stream="out", site=["train_gpt.py", 40, "main"])
+        log = RunLog(self.events, 0, finished={"status": "ended"})
+        return Run(log, world().val, world().spec)
+
+
+def test_a_plain_sweep_is_clear_everywhere() -> None:
+    run = Script().sweep().print()
+    assert run.judged is not None and run.judged.matched
+    assert coverage.ask(run, world()).outcome is Outcome.CLEAR
+    assert byte_accounting.ask(run, world()).outcome is Outcome.CLEAR
+    assert normalisation.ask(run, world(), CLEAR).outcome is Outcome.CLEAR
+    assert score_before_update.ask(run, world(), CLEAR).outcome is Outcome.CLEAR
+    assert data_access.ask(run, world()).outcome is Outcome.CLEAR
+
+
+def test_without_a_printed_score_nothing_is_clear() -> None:
+    run = Run(RunLog([], 1, finished={"status": "failed", "error": "E", "message": "m"}), world().val, world().spec)
+    for question in (coverage, byte_accounting, normalisation, score_before_update, data_access, round_trip):
+        assert question.ask(run, world()).outcome is Outcome.UNKNOWN
+
+
+# Normalisation.
+
+
+def test_an_honest_scorer_never_wins_the_bet() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        logits = rng.normal(0, 1, (400, 64))
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        token = rng.integers(0, 64, 400)
+        log_e = normalisation.bet(-np.log(p[np.arange(400), token]), np.full(400, -math.log(64)))
+        assert log_e < normalisation.PROOF
+
+
+def test_a_mixture_with_a_gift_to_the_target_is_found() -> None:
+    run = Script().sweep(values=lambda loss, _: -np.log(0.7 * np.exp(-loss) + 0.3 * 0.02)).print()
+    answer = normalisation.ask(run, world(), CLEAR)
+    assert answer.outcome is Outcome.FOUND
+    figures = answer.evidence[0].figures
+    assert figures["log_e_value"] >= normalisation.PROOF and figures["changed_early"] == 1.0
+    assert normalisation.ask(run, world(), FOUND).outcome is Outcome.UNKNOWN
+
+
+def test_a_normalised_mixture_is_clear() -> None:
+    run = Script().sweep(values=lambda loss, _: -np.log(0.7 * np.exp(-loss) + 0.3 * np.exp(-6.95))).print()
+    assert normalisation.ask(run, world(), CLEAR).outcome is Outcome.CLEAR
+
+
+def test_a_scaled_loss_is_found_as_such() -> None:
+    run = Script().sweep(values=lambda loss, _: 0.98 * loss).print()
+    answer = normalisation.ask(run, world(), CLEAR)
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].figures["scale"] == pytest.approx(0.98)
+
+
+def test_the_better_of_two_is_found() -> None:
+    run = Script().sweep(values=lambda loss, _: np.minimum(loss, 6.93)).print()
+    answer = normalisation.ask(run, world(), CLEAR)
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].figures["never_worse"] == 1.0
+
+
+def test_too_few_mixed_scores_decide_nothing() -> None:
+    def few(loss: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.where(positions < 40, loss + 0.01, loss)
+
+    assert normalisation.ask(Script().sweep(values=few).print(), world(), CLEAR).outcome is Outcome.UNKNOWN
+
+
+def test_a_printed_loss_below_the_generator_is_found_without_a_pass() -> None:
+    script = Script().sweep()
+    bpb = 5.0 * script.count / math.log(2) / script.bytes
+    answer = normalisation.ask(script.print(bpb, 5.0), world(), CLEAR)
+    assert answer.outcome is Outcome.FOUND and answer.evidence[0].confidence is Confidence.HIGH
+    script = Script().sweep()
+    assert normalisation.ask(script.print(2.6, 7.2), world(), CLEAR).outcome is Outcome.UNKNOWN
+
+
+# Coverage.
+
+
+def test_left_out_rows_are_found_and_the_tail_is_not() -> None:
+    end = world().val.tokens.size
+    rows = list(range(1, end, ROW))
+    answer = coverage.ask(Script().sweep(rows[:10] + rows[14:]).print(), world())
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].figures["missing"] >= 4 * ROW - 5
+    limits = [("VAL_DOCS", "50000", "20", "docs")]
+    assert coverage.ask(Script().sweep(rows[:10] + rows[14:]).print(), world(), limits).outcome is Outcome.UNKNOWN
+    ragged = [row for row in rows if row + ROW < end]
+    assert coverage.ask(Script().sweep(ragged).print(), world()).outcome is Outcome.CLEAR
+
+
+def test_rows_counted_twice_are_found() -> None:
+    rows = list(range(1, world().val.tokens.size, ROW))
+    twice = Script().sweep(rows[:8] + rows)
+    run = twice.print()
+    if run.judged is not None and run.judged.matched:
+        assert coverage.ask(run, world()).outcome is Outcome.FOUND
+
+
+def test_a_total_divided_by_another_count_is_found() -> None:
+    script = Script().sweep()
+    answer = coverage.ask(script.print(None, script.total / 2200), world())
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].figures["divisor"] == 2200
+
+
+# Bytes.
+
+
+def test_wrong_bytes_are_found_with_the_corrected_figure() -> None:
+    script = Script().sweep()
+    true = script.total / math.log(2) / script.bytes
+    answer = byte_accounting.ask(script.print(true * 0.9), world())
+    assert answer.outcome is Outcome.FOUND
+    figures = answer.evidence[0].figures
+    assert figures["true_bpb"] == pytest.approx(true, rel=1e-6)
+    assert figures["stated_bpb"] == pytest.approx(true * 0.9, rel=1e-6)
+
+
+def test_causes_of_wrong_bytes_are_told() -> None:
+    run = Script().sweep().print()
+    size, count = int(world().val.bytes[1:].sum()), world().val.tokens.size - 1
+    spaces = int(byte_accounting._spaces(world())[world().val.tokens[1:].astype(int)].sum())
+
+    def code(implied: float) -> int:
+        return byte_accounting.likely_cause(run, world(), implied, count, size)[1]
+
+    assert code(size + spaces) == byte_accounting.DOUBLE_SPACE
+    assert code(size - spaces) == byte_accounting.NO_SPACE
+    assert code(2.5 * count) == byte_accounting.CONSTANT
+    assert code(1.0373717 * size) == byte_accounting.OTHER
+
+
+# Order.
+
+
+def _trains(script: Script, low: int, high: int) -> None:
+    first = script.score(low, high, grad=True, line=31, function="adapt")
+    script.train(first, high - low)
+
+
+def test_training_after_the_score_is_clear_and_recognised() -> None:
+    run = Script().sweep(after=_trains).print()
+    answer = score_before_update.ask(run, world(), CLEAR)
+    assert answer.outcome is Outcome.CLEAR
+    assert answer.evidence[0].figures["score_first"] == 1.0
+
+
+def test_one_token_too_many_is_found() -> None:
+    def ahead(script: Script, low: int, high: int) -> None:
+        _trains(script, low, min(high + 1, world().val.tokens.size))
+
+    answer = score_before_update.ask(Script().sweep(after=ahead).print(), world(), CLEAR)
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].cause is Cause.TRAINED_IN_PASS
+    assert answer.evidence[0].figures["tokens"] == 31
+    assert [s.line for s in answer.evidence[0].path] == [30, 30, 10]
+
+
+def test_losses_with_no_weight_in_the_backward_do_not_count() -> None:
+    def masked(script: Script, low: int, high: int) -> None:
+        top = min(high + 1, world().val.tokens.size)
+        first = script.score(low, top, grad=True, line=31)
+        script.add("Trained", {"unused": np.array([first + top - low - 1])}, site=["train_gpt.py", 30, "adapt"],
+                   groups=[[first, top - low]], how="backward")  # fmt: skip
+        script.add("Stepped", site=["train_gpt.py", 30, "adapt"], parameters=9, id=0, before=1.0, after=2.0)
+
+    assert score_before_update.ask(Script().sweep(after=masked).print(), world(), CLEAR).outcome is Outcome.CLEAR
+
+
+def test_training_before_the_pass_hangs_on_prefix_invariance() -> None:
+    script = Script()
+    _trains(script, 1, 65)
+    run = script.sweep().print()
+    assert score_before_update.ask(run, world(), None).outcome is Outcome.UNKNOWN
+    assert score_before_update.ask(run, world(), CLEAR).outcome is Outcome.CLEAR
+    assert score_before_update.ask(run, world(), FOUND).outcome is Outcome.FOUND
+
+
+def test_restored_weights_are_no_update() -> None:
+    script = Script()
+    _trains(script, 1, 65)
+    script.score(1, 65, weights=[[0, 1.0]])
+    assert score_before_update.ask(script.sweep().print(), world(), None).outcome is Outcome.CLEAR
+    script = Script()
+    _trains(script, 1, 65)
+    script.score(1, 65, weights=[[0, 1.5]])
+    assert score_before_update.ask(script.sweep().print(), world(), None).outcome is Outcome.UNKNOWN
+
+
+# Causes.
+
+
+def _difference(run: Run) -> Comparison:
+    assert run.judged is not None
+    cut = cut_at(run.judged, run.stream.tokens.size, 1024 + 20, "in the middle")
+    where = run.judged.positions[1024:1040]
+    return Comparison(cut, 1024, where, np.zeros(16), np.ones(16))
+
+
+def test_causes_are_told_apart() -> None:
+    before = Script()
+    _trains(before, 1200, 1264)
+    trained = before.sweep().print()
+    assert attribute(trained, _difference(trained)).cause is Cause.TRAINED_BEFORE_PASS
+    rescored = Script().sweep()
+    rescored.total, rescored.count, rescored.bytes = 0.0, 0, 0
+    twice = rescored.sweep().print()
+    assert attribute(twice, _difference(twice)).cause is Cause.SCORED_BEFORE
+    fed = Script()
+    tokens = world().val.tokens[1200:1264].astype(np.int32)
+    fed.add("Fed", {"tokens": tokens}, site=["train_gpt.py", 5, "calibrate"], shape=[1, 64], grad=False)
+    fed.add("ArtifactWritten", path="/golf/run/m.ptz", bytes=10)
+    run = fed.sweep().print()
+    calibrated = attribute(run, _difference(run))
+    assert calibrated.cause is Cause.CALIBRATED
+    assert calibrated.spots[0].line == 5
+    alone = Script().sweep().print()
+    assert attribute(alone, _difference(alone)).cause is Cause.SAME_FORWARD
+
+
+# Data.
+
+
+def _trained_on_shard(script: Script) -> None:
+    tokens = world().train[0].tokens[:64].astype(np.int32)
+    site = ["train_gpt.py", 3, "train"]
+    fields = {"first": script.scores, "how": "cross_entropy", "grad": True, "shape": [1, 64]}
+    script.add("Scored", {"targets": tokens, "loss": np.full(64, 7.0, np.float32)}, **fields, site=site)
+    script.scores += 64
+    script.train(script.scores - 64, 64, before=5.0)
+
+
+def test_phases_of_data_access() -> None:
+    def run(*after: tuple[str, dict[str, Any]], reserve: bool = False) -> Answer:
+        script = Script()
+        _trained_on_shard(script)
+        for kind, fields in after:
+            script.add(kind, None, **{"site": ["train_gpt.py", 9, "calibrate"], **fields})
+        changes = [("GPTQ_RESERVE_SECONDS", "10", "1", "reserve")] if reserve else []
+        return data_access.ask(script.sweep().print(), world(), changes)
+
+    clock = ("Printed", {"text": "peak memory allocated: 3 MiB", "stream": "out"})
+    written, shard = ("ArtifactWritten", {"path": "/golf/run/m.ptz", "bytes": 9}), ("Loaded", {"split": "train"})
+    assert run(shard, clock, written).outcome is Outcome.CLEAR
+    late = run(clock, shard, written)
+    assert late.outcome is Outcome.FOUND and late.evidence[0].confidence is Confidence.MEDIUM
+    assert run(clock, shard, written, reserve=True).outcome is Outcome.CLEAR
+    assert run(clock, written, shard).evidence[0].figures["kind"] == data_access.TRAIN_AT_EVAL
+    asked = run(clock, written, ("Connected", {"host": "example.org"}))
+    assert asked.evidence[0].figures["kind"] == data_access.NETWORK
+
+
+def test_validation_text_in_training_is_found() -> None:
+    script = Script()
+    _trains(script, 300, 364)
+    _trained_on_shard(script)
+    answer = data_access.ask(script.sweep().print(), world())
+    assert answer.evidence[0].figures["kind"] == data_access.VAL_TRAINED
+
+
+def test_losses_of_training_that_follow_validation_text_are_found() -> None:
+    def run(loss: float) -> Run:
+        script = Script()
+        _trained_on_shard(script)
+        event = script.events[0]
+        script.events[0] = Event("Scored", 0, event.fields, {**event.arrays, "loss": np.full(64, loss, np.float32)})
+        return script.sweep().print()
+
+    answer = data_access.ask(run(7.0), world(), (), run(7.1))
+    assert answer.evidence[0].figures["kind"] == data_access.VAL_STEERS
+    assert data_access.ask(run(7.0), world(), (), run(7.0)).outcome is Outcome.CLEAR
+
+
+# Round trip.
+
+
+def test_a_score_must_move_with_the_artifact() -> None:
+    def run(shift: float, perturbed: bool) -> Run:
+        script = Script()
+        script.add("ArtifactWritten", path="/golf/run/m.ptz", bytes=5000)
+        script.add("ArtifactRead", path="/golf/run/m.ptz", bytes=5000)
+        if perturbed:
+            script.add("Perturbed", what="torch.load", count=3, site=["train_gpt.py", 50, "main"])
+        return script.sweep(values=lambda loss, _: loss + shift).print()
+
+    assert round_trip.ask(run(0.0, False), world(), run(0.01, True)).outcome is Outcome.CLEAR
+    assert round_trip.ask(run(0.0, False), world(), run(0.0, True)).outcome is Outcome.FOUND
+    assert round_trip.ask(run(0.0, False), world(), run(0.0, False)).outcome is Outcome.UNKNOWN
+    assert round_trip.ask(run(0.0, False), world(), None).outcome is Outcome.UNKNOWN
+
+
+def test_weights_from_a_larger_file_are_found() -> None:
+    script = Script()
+    _trained_on_shard(script)
+    script.events[-1].fields["parameters"] = 100_000
+    script.add("ArtifactWritten", path="/golf/run/m.ptz", bytes=70)
+    script.add("ArtifactRead", path="/golf/run/store/ab", bytes=400_000, site=["train_gpt.py", 60, "load"])
+    assert round_trip.ask(script.sweep().print(), world(), None).outcome is Outcome.FOUND
+
+
+# Printed numbers.
+
+
+def test_labels_are_read_with_their_numbers() -> None:
+    assert labelled("x val_loss:2.0712 val_bpb:1.2265 time:3.5ms")[:2] == [
+        ("x val_loss", 2.0712, 4), ("val_bpb", 1.2265, 4),
+    ]  # fmt: skip
+    told = stated(Script().sweep().print())
+    assert told.loss is not None and told.bpb is not None and told.consistent
