@@ -18,7 +18,7 @@ MAX_NAMED = 4
 """A failure that names more knobs than this names none in particular."""
 _SCALE_ERRORS = frozenset(
     {"AssertionError", "ValueError", "RuntimeError", "IndexError", "ZeroDivisionError", "KeyError", "SystemExit",
-     "StopIteration", "UnboundLocalError", "OverflowError"}
+     "StopIteration", "OverflowError"}
 )  # fmt: skip
 _MISSING = frozenset({"FileNotFoundError", "NotADirectoryError"})
 _PATH = re.compile(r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+)")
