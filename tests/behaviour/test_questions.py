@@ -223,6 +223,14 @@ def test_wrong_bytes_are_found_with_the_corrected_figure() -> None:
     assert figures["stated_bpb"] == pytest.approx(true * 0.9, rel=1e-6)
 
 
+def test_wrong_bytes_are_not_excused_by_a_missing_loss() -> None:
+    script = Script().sweep()
+    true = script.total / math.log(2) / script.bytes
+    script.add("Printed", text=f"final val_bpb: {true * 0.97:.6f}", stream="out", site=["train_gpt.py", 41, "main"])
+    run = Run(RunLog(script.events, 0, finished={"status": "ended"}), world().val, world().spec)
+    assert byte_accounting.ask(run, world()).outcome is not Outcome.CLEAR
+
+
 def test_causes_of_wrong_bytes_are_told() -> None:
     run = Script().sweep().print()
     size, count = int(world().val.bytes[1:].sum()), world().val.tokens.size - 1

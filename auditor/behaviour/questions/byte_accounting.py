@@ -32,7 +32,8 @@ def ask(run: Run, world: World) -> Answer:
     if true is None:
         return unknown(question, "the printed score is the mean of no recorded losses, and no loss stands by it")
     value, count, size, sure = true
-    slack = 0.6 * 10.0**-told.bpb_decimals + TOLERANCE * value + 0.6 * 10.0**-told.loss_decimals
+    slack = 0.6 * 10.0**-told.bpb_decimals + TOLERANCE * value
+    slack += 0.6 * 10.0**-told.loss_decimals if told.loss is not None else 0.0
     if abs(told.bpb - value) <= slack:
         how = f"{value:.6f} from {size:,} bytes of {count:,} tokens"
         return Answer(question, Outcome.CLEAR, f"the printed {told.bpb:.6f} bits per byte are right: {how}")

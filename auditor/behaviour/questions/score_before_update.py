@@ -35,9 +35,11 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
         hit = one.positions[scored[one.positions] > one.update]
         if hit.size and not undone(run, one, int(scored[hit].min())):
             (inside if one.seq >= found.first_seq else before).append((one, hit))
+    if missing is not None and (invariance is None or invariance.outcome is not Outcome.FOUND):
+        return missing  # the last losses of the model may be those of a diagnostic
     if inside:
         return _found(run, inside, scored, Cause.TRAINED_IN_PASS)
-    if missing is not None and not (before and invariance is not None and invariance.outcome is Outcome.FOUND):
+    if missing is not None and not before:
         return missing
     if before and invariance is not None and invariance.outcome is Outcome.CLEAR:
         said = "tokens were trained on before the pass, but nothing of it is left in their scores (prefix invariance)"
