@@ -152,7 +152,9 @@ class TestAudit:
         assert run.stderr == "" and "Traceback" not in run.stdout
         assert run.stdout.startswith("NO VIOLATION FOUND") and run.stdout.endswith("\n0\n")
 
-    @pytest.mark.parametrize(("closed", "arguments", "code"), [(">&-", f"{HONEST} --no-probe", 0), ("2>&-", "no-such-folder", 2)])
+    @pytest.mark.parametrize(
+        ("closed", "arguments", "code"), [(">&-", f"{HONEST} --no-probe", 0), ("2>&-", "no-such-folder", 2)]
+    )
     def test_a_closed_stream_is_no_failure(self, closed: str, arguments: str, code: int) -> None:
         command = f"{sys.executable} -m auditor.cli {arguments} {closed}"
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -31,8 +31,9 @@ class Tape:
         self.events.append(Event(kind, len(self.events), full, arrays or {}))
 
     def score(
-        self, start: int, loss: float, line: int = 10, grad: bool = False, train: bool = False, tokens: Any = None
-    ) -> int:
+        self, start: int, loss: float, line: int = 10, grad: bool = False, train: bool = False, tokens: Any = None,
+        counted: bool = False,
+    ) -> int:  # fmt: skip
         """One row of the validation stream (or ``tokens``), and its sum; the number of its first score."""
         if tokens is None:
             tokens = WORLD.train[0].tokens if train else WORLD.val.tokens
@@ -42,7 +43,7 @@ class Tape:
         self.add("Scored", {"targets": targets, "loss": losses}, line, first=first, how="cross_entropy", grad=grad,
                  shape=[1, ROW])  # fmt: skip
         labels = np.arange(first, first + ROW)
-        if not grad:
+        if not grad or counted:
             self.add("Summed", {"labels": labels, "values": losses.astype(np.float64)}, line + 1, how="sum",
                      total=float(loss * ROW), grad=False)  # fmt: skip
         return first
@@ -93,7 +94,7 @@ def test_training_on_validation_tokens_shows_where() -> None:
 def test_scores_that_are_trained_on_but_judged_keep_their_line() -> None:
     tape = Tape()
     for start in range(0, 1024, ROW):
-        first = tape.score(start, 6.0, 10)
+        first = tape.score(start, 6.0, 10, grad=True, counted=True)
         tape.add("Trained", line=31, groups=[[first, ROW]])
         tape.add("Stepped", line=32, optimizer="SGD", parameters=10)
     tape.add("Printed", line=40, text="final val_loss:6.0000", stream="out")
