@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from auditor.behaviour.guest.light import needs_real
 from auditor.behaviour.host import Guest, RunCommand, RunLog
 from auditor.behaviour.scale.model import Plan
 from auditor.behaviour.toyworld.files import host_path
@@ -164,6 +165,8 @@ class Session:
             (writable / top).mkdir()
             binds.append(Bind(writable / top, f"/{top}", True))
         argv = [sys.executable, "-m", "auditor.behaviour.guest.server", str(writer)]
+        if not any(needs_real(text) for text in self.plan.files.values()):
+            argv.append("--light")
         try:
             self.process = start(
                 argv, binds=binds, cwd="/golf", env=GUEST_ENV, limits=self.limits, pass_fds=(writer,),
