@@ -26,6 +26,9 @@ import torch
 from auditor.behaviour.shims.context import ShimContext
 
 SCALE = 1.01
+SHIFT = 0.02
+LEAST = 0.05
+"""Weights smaller than this on average are moved as if they were so large."""
 NO_WEIGHTS = re.compile(r"\.(?:json|txt|log|csv|tsv|md|yaml|yml|py)$", re.I)
 SMALL_INTS = (torch.int8, torch.uint8, torch.int16)
 SHARE = 23
@@ -107,7 +110,7 @@ def _patch_objects(ctx: ShimContext, artifact: Artifact) -> None:
 
 
 def changed_object(value: Any, counter: list[int]) -> Any:
-    """``value`` with every weight in it changed: floats scaled, small integers with another lowest bit."""
+    """``value`` with every weight in it changed: floats scaled and shifted, small integers with another lowest bit."""
     if torch.is_tensor(value):
         return _changed_tensor(value, counter)
     if isinstance(value, np.ndarray):
@@ -153,7 +156,7 @@ def _changed_tensor(value: torch.Tensor, counter: list[int]) -> torch.Tensor:
     with torch._C.DisableTorchFunction(), torch.no_grad():
         if value.is_floating_point():
             counter[0] += 1
-            scaled = (value.detach().float() * SCALE).to(value.dtype)
+            scaled = torch.from_numpy(_shifted(value.detach().double().numpy())).to(value.dtype)
             return scaled if not isinstance(value, torch.nn.Parameter) else torch.nn.Parameter(scaled)
         if value.dtype in SMALL_INTS and value.numel() > 1:
             counter[0] += 1
@@ -161,10 +164,17 @@ def _changed_tensor(value: torch.Tensor, counter: list[int]) -> torch.Tensor:
     return value
 
 
+def _shifted(values: Any) -> Any:
+    """Scaled, and moved by a little that differs from weight to weight: zeros, and rows that a norm follows, move too."""
+    size = max(float(np.abs(values).mean()) if values.size else 0.0, LEAST)
+    wave = (np.arange(values.size, dtype=np.float64).reshape(values.shape) % 7 - 3) / 3
+    return values * SCALE + SHIFT * size * wave
+
+
 def _changed_array(value: Any, counter: list[int]) -> Any:
     if value.dtype.kind == "f":
         counter[0] += 1
-        return (value.astype(np.float64) * SCALE).astype(value.dtype)
+        return _shifted(value.astype(np.float64)).astype(value.dtype)
     if value.dtype.kind in "iu" and value.dtype.itemsize <= 2 and value.size > 1:
         counter[0] += 1
         return value ^ value.dtype.type(1)
