@@ -119,7 +119,8 @@ class Tracked(np.ndarray[Any, Any]):
         super().__setitem__(index, value)
         if self.labels is not None:
             given = getattr(value, "labels", None)
-            self.labels[_plain(index)] = -1 if given is None else given
+            if given is not None:  # else another value for the same scores
+                self.labels[_plain(index)] = given
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         plain = tuple(_plain(i) for i in inputs)

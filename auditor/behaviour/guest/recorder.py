@@ -241,12 +241,12 @@ class Recorder(TrainingWatch):
         target, index, value = args
         given = self.book.get(value) if torch.is_tensor(value) else None
         labels = self.book.get(target)
-        if given is None and labels is None:
+        if given is None:  # another value for the same scores: they keep their labels
             return None
         if labels is None:
             labels = np.full(tuple(target.shape), -1, np.int64)
             self.book.put(target, labels)
-        func(torch.from_numpy(labels), index, torch.from_numpy(given) if given is not None else -1)
+        func(torch.from_numpy(labels), index, torch.from_numpy(given))
         return None
 
     # What becomes of them.
