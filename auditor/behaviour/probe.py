@@ -203,6 +203,7 @@ def _witnesses(
                 submission, trial.plan, trial.world, question, one, number=number, variation=variation,
                 stated=options.stated, torch=trial.versions.get("torch", ""),
                 compared=comparison.compared if comparison is not None else 0,
+                real_bfloat16=trial.real_bfloat16,
             )  # fmt: skip
             files.append(file)
             evidence.append(replace(one, witness_file=file.name))
