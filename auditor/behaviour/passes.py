@@ -147,7 +147,7 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
             grad = 2 if event.fields.get("how") == "term" else grad
             for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
                 tally = book.setdefault(key, _Tally((file, line), [], [], [], [], [], []))  # type: ignore[attr-defined]
-                _add(tally, event.seq, labels, values)
+                _add(tally, event.seq, labels, values, np.flatnonzero(real))
     for tally in lines.values():
         yield "added up", tally
     for key, tally in functions.items():

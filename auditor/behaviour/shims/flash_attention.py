@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.behaviour.shims.context import ShimContext
@@ -14,17 +15,24 @@ from auditor.behaviour.shims.modules import make_module, place_module
 _PACKAGES_2 = ("flash_attn", "flash_attn.flash_attn_interface")
 _PACKAGES_3 = ("flash_attn_interface", "flash_attn_3", "flash_attn_3.flash_attn_interface", "hopper",
                "hopper.flash_attn_interface", "flash_attn.cute", "flash_attn.cute.interface")  # fmt: skip
+MAX_AT_ONCE = 2048
+"""Tokens of packed sequences up to which one masked call is cheaper than a call for each."""
 
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, causal: bool = False,
     window: tuple[int | None, int | None] = (-1, -1), softcap: float = 0.0, alibi: Tensor | None = None,
+    sums: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Attention of q [b, s, h, d] on k, v [b, t, h_kv, d]; h a multiple of h_kv.
 
     The last query is aligned with the last key (flash-attention 2.1 and later). Returns the output [b, s, h, d_v] in
-    q's dtype and the log-sum-exp [b, h, s] in float32 (natural logarithm). Rows that may attend to nothing give zeros.
+    q's dtype and the log-sum-exp [b, h, s] in float32 (natural logarithm; without ``sums`` it may be empty). Rows
+    that may attend to nothing give zeros.
     """
+    same = q.shape[1] == k.shape[1] or not causal
+    if same and _is_plain({"window": window, "softcap": softcap, "alibi": alibi, "sums": sums}):
+        return _plain(q, k, v, scale, causal), q.new_zeros(0)
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
     groups = q.shape[2] // k.shape[2]
     queries, keys = q.float().transpose(1, 2), k.float().transpose(1, 2).repeat_interleave(groups, 1)
@@ -62,6 +70,8 @@ def _visible(distance: Tensor, causal: bool, window: tuple[int | None, int | Non
 
 def _segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
     """Attention of packed sequences q [total, h, d]: each segment by itself, tokens after the last one zero."""
+    if q.shape[0] <= MAX_AT_ONCE and q.shape[0] == k.shape[0] and torch.equal(cu_q, cu_k) and _is_plain(options):
+        return _packed(q, k, v, cu_q, options), q.new_zeros(0)
     edges_q, edges_k = cu_q.tolist(), cu_k.tolist()
     outputs, sums = [], []
     for index in range(len(edges_q) - 1):
@@ -78,12 +88,44 @@ def _segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, **opt
     return torch.cat(outputs), torch.cat(sums, -1)
 
 
+def _is_plain(options: dict[str, Any]) -> bool:
+    """Whether torch's own attention computes the same: no window, cap, slopes, nor sums asked for."""
+    sides = options.get("window", (-1, -1))
+    plain = not options.get("softcap") and options.get("alibi") is None and not options.get("sums", True)
+    return plain and all(side is None or int(side) < 0 for side in sides)
+
+
+def _packed(q: Tensor, k: Tensor, v: Tensor, edges: Tensor, options: dict[str, Any]) -> Tensor:
+    """All segments in one call, by a mask: same segment, and not later where causal."""
+    place = torch.arange(q.shape[0], device=q.device)
+    segment = torch.searchsorted(edges.to(torch.int64), place, right=True)
+    mask = segment[:, None] == segment[None, :]
+    if options.get("causal"):
+        mask &= place[:, None] >= place[None, :]
+    out = _plain(q[None], k[None], v[None], options.get("scale"), mask=mask)[0]
+    rest = (place >= edges[-1])[:, None, None]
+    return out.masked_fill(rest, 0.0) if bool(rest.any()) else out
+
+
+def _plain(
+    q: Tensor, k: Tensor, v: Tensor, scale: float | None, causal: bool = False, mask: Tensor | None = None
+) -> Tensor:
+    """Torch's attention in float32 on [b, s, h, d]."""
+    groups = q.shape[2] // k.shape[2]
+    queries, keys, values = (t.float().transpose(1, 2) for t in (q, k, v))
+    if groups > 1:
+        keys, values = keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
+    out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal, scale=scale)
+    return out.transpose(1, 2).to(q.dtype)
+
+
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     """The options of `attend` among flash-attention's keyword arguments."""
     return {
         "scale": given.get("softmax_scale"), "causal": bool(given.get("causal", False)),
         "window": tuple(given.get("window_size") or (-1, -1)), "softcap": float(given.get("softcap") or 0.0),
         "alibi": given.get("alibi_slopes"),
+        "sums": bool(given.get("return_attn_probs") or given.get("return_softmax_lse")),
     }  # fmt: skip
 
 
