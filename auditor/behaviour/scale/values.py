@@ -223,7 +223,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "seq_len" | "window":
             return scaled_length(value, shape.seq, shape.toy_seq) if value >= 32 else None
         case "stride":
-            return shape.toy_seq if value >= shape.seq else min(value, shape.toy_seq // 4) if value > 8 else None
+            return shape.toy_seq if value >= shape.seq else min(value, shape.toy_seq // 2) if value > 8 else None
         case "chunk":
             return _chunk(value, shape, words)
         case "batch_tokens":
@@ -246,7 +246,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "tablebits":
             return min(value, 11) if value >= 12 else None
         case "token_limit":
-            return max(8 * shape.toy_seq, 8192 * value // CLAIMED_VAL_TOKENS) if value > 8192 else None
+            return max(8 * shape.toy_seq, 4096 * value // CLAIMED_VAL_TOKENS) if value > 8192 else None
         case "length":
             return max(shape.toy_seq * value // shape.seq, 1) if 32 <= value <= 65_536 else None
     return None
@@ -295,7 +295,7 @@ def _chunk(value: int, shape: Shape, words: str) -> int | None:
         return min(value, shape.toy_seq // 4)
     if value == shape.seq:
         return shape.toy_seq
-    return min(value, 8 * shape.toy_seq)
+    return min(value, 4 * shape.toy_seq)
 
 
 def _buckets(value: int) -> int | None:

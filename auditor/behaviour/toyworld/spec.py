@@ -16,7 +16,7 @@ class WorldSpec:
     tokenizer: str = "bpe"
     """``bpe`` (pieces with byte fallback), ``bytes`` (a byte-level vocabulary: 256 or 260) or ``caseops``."""
     bos_id: int = 1
-    val_tokens: int = 8193
+    val_tokens: int = 4097
     train_tokens: int = 32768
     """Tokens of one training shard."""
     train_shards: int = 2
