@@ -35,6 +35,14 @@ def last_key(a: Run, found: Pass, chosen: NDArray[np.int64]) -> Key | None:
     return keys(a.events).get(int(found.seqs[chosen].max())) if chosen.size else None
 
 
+def after(run: Run, key: Key | None, seq: int) -> Key | None:
+    """The same moment, counted from event ``seq`` on."""
+    if key is None:
+        return None
+    before = sum(1 for number, k in keys(run.events).items() if number <= seq and k[:3] == key[:3])
+    return (*key[:3], key[3] - before)
+
+
 def values_of(a: Run, b: Run, found: Pass, chosen: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """What run ``b`` told at the moments of ``found``'s scores ``chosen``: values (NaN: nothing) and stream positions."""
     theirs = {key: seq for seq, key in keys(b.events).items()}

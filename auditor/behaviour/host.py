@@ -52,6 +52,10 @@ class RunCommand:
     """End the run after this moment (see `auditor.behaviour.align.Key`); None: let it come to its own end."""
     real_bfloat16: bool = False
     """Compute in bfloat16 where the script does (see `auditor.behaviour.shims.precision`)."""
+    branch: bool = False
+    """Keep paused copies, taken at the first artifact of weights (see `auditor.behaviour.guest.branch`)."""
+    resume: int | None = None
+    """Go on with this paused copy of the last run instead of starting one."""
     perturb: bool | str = False
     """Change the weights that are read back from the artifact (see the round-trip question): True or ``objects`` what
     is loaded, ``bytes`` what is decompressed."""

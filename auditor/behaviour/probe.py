@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditor.behaviour import smoke, witness
-from auditor.behaviour.align import last_key
+from auditor.behaviour.align import after, last_key
 from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import Cut, comparable, cuts
-from auditor.behaviour.questions.every import ask_all, perturbed_run
+from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.run import Run
 from auditor.behaviour.scale.model import Failure, Frame, Plan
@@ -28,6 +28,8 @@ from auditor.core.submission import Submission
 from auditor.core.types import Outcome
 
 NAMES = "BCDEFGH"
+COPIES = 2
+"""Paused copies of run A: weights changed as loaded objects, and as decompressed bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Pla
         with session:
             trial.level, trial.versions = session.level, session.versions
             _say(options, "run A", None)
-            log = session.run(trial.world.val, options.wall_seconds)
+            log = session.run(trial.world.val, options.wall_seconds, branch=True)
             trial.a = Run(log, trial.world.val, trial.world.spec, options.stated, "A")
             trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
             if not log.ended:
@@ -143,13 +145,13 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
     a = trial.a
     assert a is not None
     if a.judged is not None:
+        _perturb(session, options, trial)
         chosen = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size)[: options.varied_runs]
         for index, cut in enumerate(chosen):
             _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
             b = varied(session, options, trial, cut, index + 1)
             trial.varied.append(b)
             trial.comparisons.append(compare(a, b, cut))
-        _perturb(session, options, trial)
     if options.smoke:
         _say(options, "full-size build", 0.95)
         trial.built = smoke.build(session, submission, trial.plan)
@@ -167,21 +169,21 @@ def varied(session: Session, options: ProbeOptions, trial: Trial, cut: Cut, salt
 
 
 def _perturb(session: Session, options: ProbeOptions, trial: Trial) -> None:
-    """The run with other weights in the artifact, as far as the first judged scores."""
+    """What follows with other weights in the artifact, as far as the first judged scores: from run A's paused copies."""
     a = trial.a
     assert a is not None and a.judged is not None
-    written = [e.seq for e in a.events if e.kind == "ArtifactWritten" and e.seq < a.judged.last_seq]
-    if not written or not any(e.kind == "ArtifactRead" and e.seq > written[0] for e in a.events):
+    paused = next((e.seq for e in a.events if e.kind == "Branched"), None)
+    if paused is None or a.judged.first_seq < paused:
         return
-    _say(options, "run P: other weights in the artifact", 0.8)
+    _say(options, "run P: other weights in the artifact", 0.3)
     few = a.judged.seqs == a.judged.seqs[0]
-    stop = last_key(a, a.judged, few.nonzero()[0])
-
-    def run(how: str) -> Run:
-        log = session.run(trial.world.val, options.wall_seconds, perturb=how, stop_after=stop)
-        return Run(log, trial.world.val, trial.world.spec, options.stated, "P")
-
-    trial.perturbed = perturbed_run(run)
+    stop = after(a, last_key(a, a.judged, few.nonzero()[0]), paused)
+    for number in range(COPIES):
+        log = session.resume(number, options.wall_seconds, stop)
+        log.events = [e for e in a.events if e.seq <= paused] + log.events
+        trial.perturbed = Run(log, trial.world.val, trial.world.spec, options.stated, "P")
+        if any(event.kind == "Perturbed" for event in log.events):
+            return
 
 
 def _witnesses(

@@ -92,10 +92,11 @@ class Session:
         plan: Plan | None = None,
         perturb: bool | str = False,
         stop_after: tuple[str, str, int, int] | None = None,
+        branch: bool = False,
     ) -> RunLog:
         """Run the script once on ``stream`` as the validation stream; ``plan`` replaces the session's own.
 
-        ``perturb``, ``stop_after``: see `RunCommand`.
+        ``perturb``, ``stop_after``, ``branch``: see `RunCommand`.
         """
         assert self._guest is not None
         if plan is not None and plan is not self.plan:
@@ -105,9 +106,14 @@ class Session:
         command = RunCommand(
             self.plan.script, self.plan.argv, self._env(), RUN, self.seed, wall_seconds,
             copy=tuple([(f"{BASE}/run", RUN)] + [(f"{BASE}/abs/{top}", f"/{top}") for top in self._tops]),
-            perturb=perturb, stop_after=stop_after, real_bfloat16=self.real_bfloat16,
+            perturb=perturb, stop_after=stop_after, real_bfloat16=self.real_bfloat16, branch=branch,
         )  # fmt: skip
         return self._guest.run(command)
+
+    def resume(self, number: int, wall_seconds: float, stop_after: tuple[str, str, int, int] | None) -> RunLog:
+        """The rest of the last run, from its paused copy ``number`` on; ``stop_after`` counts from there."""
+        command = RunCommand("", (), {}, RUN, self.seed, wall_seconds, stop_after=stop_after, resume=number)
+        return self.send(command)
 
     @property
     def base(self) -> Path:

@@ -22,8 +22,14 @@ class Sender:
         self._fd = fd
         self._buffer = bytearray()
         self._seq = 0
-        self._stop = tuple(stop_after[:3]) if stop_after else None
-        self._left = int(stop_after[3]) if stop_after else 0
+        self._stop: tuple[Any, ...] | None = None
+        self._left = 0
+        self.stop_after(stop_after)
+
+    def stop_after(self, moment: Sequence[Any] | None) -> None:
+        """End the process after ``moment``, counted from now on."""
+        self._stop = tuple(moment[:3]) if moment else None
+        self._left = int(moment[3]) if moment else 0
 
     def emit(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Queue one event; numpy arrays among ``fields`` travel as raw little-endian bytes."""

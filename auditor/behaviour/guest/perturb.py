@@ -38,13 +38,14 @@ HEAD = 256
 Site = Callable[[], Any]
 
 
-def install(ctx: ShimContext, how: str, site: Site) -> None:
+def install(ctx: ShimContext, how: str, site: Site) -> Artifact:
     """Patch the ways of loading. ``how`` is ``objects`` or ``bytes``; ``site`` names the submission's line."""
     artifact = Artifact(ctx, site)
     if how == "bytes":
         _patch_bytes(ctx, artifact)
     else:
         _patch_objects(ctx, artifact)
+    return artifact
 
 
 class Artifact:
@@ -54,12 +55,17 @@ class Artifact:
         self._ctx, self._site, self._emit = ctx, site, ctx.emit
         self.path = ""
         self._content = b""
-        ctx.emit = self._seen
+        ctx.emit = self.seen
 
-    def _seen(self, kind: str, fields: Mapping[str, Any]) -> None:
+    def seen(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Take note of an event and pass it on."""
         if kind == "ArtifactWritten" and not NO_WEIGHTS.search(str(fields["path"])):
             self.path, self._content = str(fields["path"]), b""
         self._emit(kind, fields)
+
+    def adopt(self, fields: Mapping[str, Any]) -> None:
+        """Take an artifact that was written before this was installed."""
+        self.path, self._content = str(fields["path"]), b""
 
     def holds(self, data: Any) -> bool:
         """Whether ``data`` (bytes) is the artifact or a part of it."""

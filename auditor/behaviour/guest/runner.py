@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from auditor.behaviour.guest import perturb
+from auditor.behaviour.guest.branch import Brancher
 from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.mode import GuestMode
 from auditor.behaviour.guest.recorder import Recorder
@@ -75,6 +76,8 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     recorder.install()
     if how := command.get("perturb"):
         perturb.install(ctx, "objects" if how is True else str(how), recorder.site)
+    if pipes := command.get("branch_pipes"):
+        Brancher(ctx, sender, pipes, recorder.site)
     out, err = Lines(ctx, recorder, "out"), Lines(ctx, recorder, "err")
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     _hook_print(ctx, recorder)

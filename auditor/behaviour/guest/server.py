@@ -7,12 +7,14 @@ child's status and peak memory.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
 import os
 import resource
 import shutil
+import socket
 import signal
 import sys
 import time
@@ -26,16 +28,62 @@ import torch.distributed  # noqa: F401
 import torch.nn.functional  # noqa: F401
 import torch.nn.parallel  # noqa: F401
 
-from auditor.behaviour.guest import light
+from auditor.behaviour.guest import branch, light
 from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.runner import run
-from auditor.sandbox.harden import harden
 from auditor.behaviour.guest.smoke import smoke
+from auditor.sandbox.harden import adopt_orphans, harden
 
 LIGHT = "--light"
 """As an argument: a stand-in for the compiler that nothing here uses (`auditor.behaviour.guest.light`)."""
+NOBODY = 2**22 + 1
+"""A process id above all that the kernel gives: waiting for it fails at once."""
 WALL_FACTOR = 4.0
 """The limit of a run is CPU time; a run that waits, or shares its core, is given so many times as much by the clock."""
+
+
+class Server:
+    """Forks a child for each command and keeps the pipes to the paused copies of the last run."""
+
+    def __init__(self, fd: int) -> None:
+        """``fd`` is the channel to the host."""
+        self._fd = fd
+        self._sender = Sender(fd)
+        self._ends: list[socket.socket] = []
+
+    def ready(self) -> None:
+        """Tell the host that commands may come."""
+        self._sender.emit("Ready", {"torch": torch.__version__, "python": sys.version.split()[0]})
+        self._sender.flush()
+
+    def serve(self, command: dict[str, Any]) -> None:
+        """A run from the start, or (``resume``: number of the copy) the rest of a paused one."""
+        number = command.get("resume")
+        child = self._start(command) if number is None else self._resume(number, command)
+        status, peak, timed_out, cpu = _wait(child, WALL_FACTOR * float(command["wall_seconds"]))
+        fields = {"status": status, "peak_bytes": peak, "timed_out": timed_out, "cpu_seconds": cpu}
+        self._sender.emit("Exited", fields)
+        self._sender.flush()
+
+    def _start(self, command: dict[str, Any]) -> int:
+        for end in self._ends:
+            end.close()
+        made = branch.pairs() if command.get("branch") else []
+        command["branch_pipes"] = [theirs.fileno() for _, theirs in made]
+        child = os.fork()
+        if child == 0:
+            for ours, theirs in made:
+                ours.close()
+                theirs.detach()
+            _child(command, self._fd)
+        for _, theirs in made:
+            theirs.close()
+        self._ends = [ours for ours, _ in made]
+        return child
+
+    def _resume(self, number: int, command: dict[str, Any]) -> int:
+        pid = branch.resume(self._ends[number], {"stop_after": command["stop_after"]}) if self._ends else 0
+        return pid or NOBODY
 
 
 def main() -> None:
@@ -46,25 +94,16 @@ def main() -> None:
     else:
         importlib.import_module("torch._dynamo")  # every optimizer's first step needs it: here all runs share it
     harden()
-    sender = Sender(fd)
+    adopt_orphans()
     torch.set_num_threads(1)
     torch.ones(4, 4) @ torch.ones(4, 4)
     np.zeros(1)
     gc.collect()
     gc.freeze()
-    sender.emit("Ready", {"torch": torch.__version__, "python": sys.version.split()[0]})
-    sender.flush()
+    server = Server(fd)
+    server.ready()
     for line in sys.stdin.buffer:
-        _serve(json.loads(line), sender, fd)
-
-
-def _serve(command: dict[str, Any], sender: Sender, fd: int) -> None:
-    child = os.fork()
-    if child == 0:
-        _child(command, fd)
-    status, peak, timed_out, cpu = _wait(child, WALL_FACTOR * float(command["wall_seconds"]))
-    sender.emit("Exited", {"status": status, "peak_bytes": peak, "timed_out": timed_out, "cpu_seconds": cpu})
-    sender.flush()
+        server.serve(json.loads(line))
 
 
 def _child(command: dict[str, Any], fd: int) -> None:
@@ -97,17 +136,24 @@ def fresh(source: str, target: str) -> None:
 
 
 def _wait(child: int, seconds: float) -> tuple[int, int, bool, float]:
-    """Wait for the child, kill its group at the deadline; status (negative: a signal), peak bytes, late?, CPU seconds."""
+    """Wait for the child, or the adopted copy, and kill it at the deadline.
+
+    Returns status (negative: a signal), peak bytes, whether it was late, CPU seconds.
+    """
     end, timed_out = time.monotonic() + seconds, False
     while True:
-        pid, status, usage = os.wait4(child, os.WNOHANG)
+        try:
+            pid, status, usage = os.wait4(child, os.WNOHANG)
+        except ChildProcessError:
+            return 1, 0, timed_out, 0.0
         if pid:
             timed_out |= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
             code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
             return code, usage.ru_maxrss * 1024, timed_out, usage.ru_utime + usage.ru_stime
         if time.monotonic() > end and not timed_out:
             timed_out = True
-            os.killpg(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
         time.sleep(0.005)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -88,15 +88,3 @@ def _difference(found: Comparison, why: Attribution) -> Evidence:
     figures = {"differing": float(size), "compared": float(found.compared), "widest_nats": widest, **why.figures}
     spot = why.spots[0] if why.spots else None
     return Evidence(Confidence.HIGH, message, spot, why.spots, samples, why.cause, figures=figures)
-
-
-def perturbed_run(run: Callable[[str], Run]) -> Run:
-    """A run with the artifact's weights changed: as loaded objects, else as decompressed bytes.
-
-    ``run(how)`` runs the script with ``perturb=how``.
-    """
-    first = run("objects")
-    if any(event.kind == "Perturbed" for event in first.events):
-        return first
-    second = run("bytes")
-    return second if any(event.kind == "Perturbed" for event in second.events) else first
