@@ -105,7 +105,7 @@ def make(
         "message": evidence.message,
         "update_between": _spot(evidence.spot),
         "path": [_spot(spot) for spot in evidence.path],
-        "figures": {name: value.hex() for name, value in sorted(evidence.figures.items())},
+        "figures": {name: float(value).hex() for name, value in sorted(evidence.figures.items())},
         "samples": [_sample(world, sample.position, sample.first, sample.second)
                     for sample in evidence.samples[:MAX_SAMPLES]],
         "torch": torch,

@@ -243,6 +243,9 @@ def test_causes_of_wrong_bytes_are_told() -> None:
     assert code(size - spaces) == byte_accounting.NO_SPACE
     assert code(2.5 * count) == byte_accounting.CONSTANT
     assert code(1.0373717 * size) == byte_accounting.OTHER
+    assert code(2.4367 * count) == byte_accounting.CONSTANT
+    whole = (size + extra for extra in range(size // 2, size))
+    assert code(next(n for n in whole if abs(n / count - round(n / count, 4)) < 1e-6)) == byte_accounting.OTHER
 
 
 # Order.

@@ -59,7 +59,9 @@ def true_bpb(run: Run, told: Stated) -> tuple[float, int, int, bool] | None:
 def _wrong(run: Run, world: World, told: Stated, value: float, count: int, size: int) -> Answer:
     assert told.bpb is not None and run.headline is not None
     implied = size * value / told.bpb
-    cause, code = likely_cause(run, world, implied, count, size)
+    error = 0.6 * 10.0**-told.bpb_decimals / told.bpb
+    error += 0.6 * 10.0**-told.loss_decimals / told.loss if told.loss else 0.0
+    cause, code = likely_cause(run, world, implied, count, size, implied * error)
     said = f"the printed {told.bpb:.6f} bits per byte should be {value:.6f}"
     message = f"{said}: {implied:,.0f} bytes were counted where the text has {size:,} ({count:,} tokens){cause}"
     site = run.headline.site
@@ -77,8 +79,10 @@ OTHER, DOUBLE_SPACE, NO_SPACE, CONTROL, CONSTANT, SHORT = range(6)
 number of bytes per token, other piece lengths."""
 
 
-def likely_cause(run: Run, world: World, implied: float, count: int, size: int) -> tuple[str, int]:
-    """What kind of miscount gives ``implied`` bytes, in words and as a number."""
+def likely_cause(
+    run: Run, world: World, implied: float, count: int, size: int, error: float = 1e-3
+) -> tuple[str, int]:
+    """What kind of miscount gives ``implied`` bytes (known to ``error`` bytes), in words and as a number."""
     found = run.judged
     tokens = run.stream.tokens.astype(np.int64)
     if found is not None and found.matched:
@@ -100,12 +104,21 @@ def likely_cause(run: Run, world: World, implied: float, count: int, size: int) 
     for length in (1, 3, 4, 5, 6):
         if control and abs(extra - control * length) <= max(3.0, 0.02 * control * length):
             return ": as if documents' first tokens had bytes", CONTROL
+    constant = _constant(implied, count, error)
+    if constant is not None:
+        return f": as if every token had {constant:g} bytes", CONSTANT
+    return "", OTHER
+
+
+def _constant(implied: float, count: int, error: float) -> float | None:
+    """The round number of bytes for each token that gives ``implied``; bytes that were counted are a whole number."""
     per_token = implied / count
-    for digits in range(5):
+    counted = error < 0.1 and abs(implied - round(implied)) <= max(error, 0.01)
+    for digits in range(2 if counted else 5):
         rounded = round(per_token, digits)
         if rounded > 0 and abs(per_token / rounded - 1) < 2e-6 * 10 ** (2 - min(digits, 2)):
-            return f": as if every token had {rounded:g} bytes", CONSTANT
-    return "", OTHER
+            return rounded
+    return None
 
 
 def _spaces(world: World) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from auditor.core.types import Confidence, Outcome
 
 CLOCK = re.compile(r"stopping_early|wallclock_cap|peak memory|training (?:done|finished|complete)", re.I)
 """Lines that the competition's scripts print when the training clock stops."""
-NETWORK, TRAIN_AT_EVAL, TRAIN_AFTER_CLOCK, VAL_TRAINED, VAL_STEERS = range(1, 6)
+NETWORK, TRAIN_AT_EVAL, TRAIN_AFTER_CLOCK, VAL_TRAINED, VAL_STEERS = 1.0, 2.0, 3.0, 4.0, 5.0
 """The figure ``kind`` of an evidence."""
 
 
@@ -88,7 +88,7 @@ def _network(run: Run) -> list[Evidence]:
     late = any(e.kind in ("Stepped", "Trained") and e.seq < asked[0].seq for e in run.events)
     level = Confidence.HIGH if late else Confidence.MEDIUM
     message = f"the network was asked for {hosts} {'after training had begun' if late else 'before training'}"
-    figures = {"kind": float(NETWORK), "times": float(len(asked))}
+    figures = {"kind": NETWORK, "times": float(len(asked))}
     return [Evidence(level, message, spot(asked[0], "asked here"), figures=figures)]
 
 
