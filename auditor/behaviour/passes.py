@@ -23,6 +23,10 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d{2,}(?:[eE][-+]?\d+)?")
 LOSS_RANGE = (1e-4, 60.0)
 MIN_SCORES = 16
 NEAR_EVENTS = 40
+SAME = 2e-8
+"""Relative difference of two sums in double precision of the same losses."""
+DIGITS = 5
+"""Decimals from which on a printed loss is hardly the mean of other scores by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,14 @@ class Pass:
     """Number of the event that told each value."""
     offsets: NDArray[np.int64]
     """Index of the value in that event."""
+    decimals: int = 8
+    """Digits after the point with which the loss was printed."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the printed number is the mean of these scores to its last digit, and has enough of them to tell."""
+        error = abs(float(self.values.mean()) - self.value)
+        return self.decimals >= DIGITS and error <= 0.51 * 10.0**-self.decimals + SAME * abs(self.value)
 
     @property
     def matched(self) -> bool:
@@ -107,7 +119,13 @@ def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pa
         for value, decimals in wanted
         if (match := _stretch(how, tally, report, value, decimals, scores)) is not None
     ]
-    return max(matches, key=lambda m: (_cover(m), m.how == "added up", m.last_seq), default=None)
+    return max(matches, key=_rank, default=None)
+
+
+def _rank(found: Pass) -> tuple[int, bool, float, bool, int]:
+    """Of several stretches with nearly one mean: the most of the stream, the printed number itself, nothing twice."""
+    cover = _cover(found)
+    return cover, found.exact, cover / found.positions.size, found.how == "added up", found.last_seq
 
 
 def _neighbours(report: Report, events: Sequence[Event]) -> Iterator[tuple[float, int]]:
@@ -133,7 +151,6 @@ def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterat
     """Places at which validation scores were added up before event ``before``, by line and by function."""
     lines: dict[tuple[str, int, int], _Tally] = {}
     functions: dict[tuple[str, str, int], _Tally] = {}
-    models: dict[str, _Tally] = {}
     for event in events:
         if event.seq >= before:
             break
@@ -205,10 +222,12 @@ def _stretch(
     if best is None:
         return None
     start = len(tally.seqs) - best[1] - 1
-    return _as_pass(how, tally, start, report, value, scores)
+    return _as_pass(how, tally, start, report, (value, decimals), scores)
 
 
-def _as_pass(how: str, tally: _Tally, start: int, report: Report, value: float, scores: ScoreTable) -> Pass:
+def _as_pass(
+    how: str, tally: _Tally, start: int, report: Report, printed: tuple[float, int], scores: ScoreTable
+) -> Pass:
     labels = np.concatenate(tally.labels[start:])
     values = np.concatenate(tally.values[start:])
     seqs = np.repeat(np.asarray(tally.seqs[start:], np.int64), tally.counts[start:])
@@ -216,8 +235,8 @@ def _as_pass(how: str, tally: _Tally, start: int, report: Report, value: float, 
     known = labels >= 0
     labels, values = labels[known], values[known]
     return Pass(
-        report, value, labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site,
-        seqs[known], offsets[known],
+        report, printed[0], labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site,
+        seqs[known], offsets[known], printed[1],
     )  # fmt: skip
 
 

@@ -336,6 +336,15 @@ def test_causes_are_told_apart() -> None:
     assert attribute(alone, _difference(alone)).cause is Cause.SAME_FORWARD
 
 
+def test_the_pass_s_own_reading_is_no_earlier_one() -> None:
+    script, tokens = Script(), world().val.tokens.astype(np.int32)
+    script.add("Fed", {"tokens": tokens}, site=["train_gpt.py", 9, "evaluate"], shape=[1, tokens.size], grad=False)
+    losses = np.full(tokens.size - 1, 7.0)
+    script.count_in(script.score(1, tokens.size, losses), losses, 1)
+    run = script.print()
+    assert attribute(run, _difference(run)).cause is Cause.SAME_FORWARD
+
+
 # Data.
 
 

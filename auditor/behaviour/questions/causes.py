@@ -108,7 +108,7 @@ def _scoring(run: Run, changed: NDArray[np.bool_]) -> set[int]:
 def _earlier(run: Run, changed: NDArray[np.bool_], start: int, first: int) -> list[Event]:
     """Events before the judged pass in which the model reads changed tokens without gradients."""
     locator, scoring, seen = Locator(run.stream, run.spec), _scoring(run, changed), []
-    feeding = _own_feeds(run, start)
+    feeding = _own_feeds(run)
     for event in run.events:
         if event.seq >= min(start, first):
             break
@@ -122,9 +122,12 @@ def _earlier(run: Run, changed: NDArray[np.bool_], start: int, first: int) -> li
     return seen
 
 
-def _own_feeds(run: Run, start: int) -> set[int]:
+def _own_feeds(run: Run) -> set[int]:
     """The reading that belongs to the judged pass's first score comes just before it."""
-    before = [e.seq for e in run.events if e.seq < start and e.kind in ("Fed", "Scored")]
+    assert run.judged is not None
+    start = min(run.judged.first_seq, int(run.scores.seq[run.judged.scores].min()))
+    barriers = ("Fed", "Scored", "Trained", "Stepped", "ArtifactWritten", "ArtifactRead")
+    before = [e.seq for e in run.events if e.seq < start and e.kind in barriers]
     tail = []
     for seq in reversed(before):
         if by_seq(run)[seq].kind != "Fed":

@@ -42,6 +42,9 @@ def ask(run: Run, world: World, changes: Sequence[Change] = ()) -> Answer:
     if absent.size > unplaced:
         return _absent(run, found, absent, changes)
     again = _repeated(run, found)
+    if again.size and not found.exact:
+        said = f"the printed {found.value:g} is too coarse to tell which scores it is the mean of"
+        return unknown(question, f"{said}: some would count more than once")
     if again.size:
         return _again(found, again)
     note = " (documents' first tokens aside)" if absent.size else ""
