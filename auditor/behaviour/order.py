@@ -52,9 +52,10 @@ def cuts(found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: in
     """
     size = found.positions.size
     seqs = scores.seq[found.scores]
-    chunk = np.searchsorted(trained, seqs)
-    chosen = [cut_at(found, tokens, _inside(chunk, seqs, size // 2), "inside a chunk, near the middle of the pass")]
-    late = _inside(chunk, seqs, size - max(2, size // 20))
+    chunk = np.searchsorted(trained, seqs).astype(np.int64)
+    groups = (_rows(found, scores), seqs, chunk)
+    chosen = [cut_at(found, tokens, _inside(groups, size // 2), "inside a chunk, near the middle of the pass")]
+    late = _inside(groups, size - max(2, size // 20))
     if late > chosen[0].index:
         chosen.append(cut_at(found, tokens, late, "in the last tenth of the pass"))
     edges = np.flatnonzero(np.diff(chunk)) + 1
@@ -64,11 +65,19 @@ def cuts(found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: in
     return [c for c in chosen if 0 < c.index < size]
 
 
-def _inside(chunk: NDArray[np.int64], seqs: NDArray[np.int64], near: int) -> int:
-    """An index in the middle of one row block of the chunk around ``near``."""
-    near = min(max(near, 0), chunk.size - 1)
-    for groups in (seqs, chunk):
-        members = np.flatnonzero(groups == groups[near])
+def _rows(found: Pass, scores: ScoreTable) -> NDArray[np.int64]:
+    """Number of the stretch of neighbouring positions of one input row that each score of the pass belongs to."""
+    row, seq = scores.row[found.scores], scores.seq[found.scores]
+    new = np.ones(row.size, np.bool_)
+    new[1:] = (np.diff(found.positions) != 1) | (np.diff(row) != 0) | (np.diff(seq) != 0)
+    return np.cumsum(new)
+
+
+def _inside(groups: tuple[NDArray[np.int64], ...], near: int) -> int:
+    """An index in the middle of the row around ``near``, or of its call, or of its chunk, where those are so small."""
+    near = min(max(near, 0), groups[0].size - 1)
+    for group in groups:
+        members = np.flatnonzero(group == group[near])
         if members.size >= 4:
             return int(members[members.size // 2])
     return near

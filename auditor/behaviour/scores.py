@@ -37,7 +37,7 @@ class Locator:
         """
         tokens = targets.astype(np.int64)
         found = np.full(tokens.size, NOWHERE, np.int64)
-        if tokens.size < self._width or tokens.min(initial=0) < 0 and (tokens >= 0).sum() < self._width:
+        if tokens.size < self._width or (tokens.min(initial=0) < 0 and (tokens >= 0).sum() < self._width):
             return found
         safe = np.clip(tokens, 0, self._vocab - 1)
         wanted = keys(safe, self._width, self._vocab)

@@ -185,7 +185,9 @@ class Session:
         self.versions = {name: str(value) for name, value in self._guest.ready().items()}
 
 
-SYSTEM = frozenset({"usr", "bin", "lib", "lib64", "etc", "proc", "dev", "tmp", "opt", "golf", "golf-base", "sys", "sbin"})
+SYSTEM = frozenset(
+    {"usr", "bin", "lib", "lib64", "etc", "proc", "dev", "tmp", "opt", "golf", "golf-base", "sys", "sbin"}
+)
 """Top folders of the guest that no script's path may cover."""
 
 

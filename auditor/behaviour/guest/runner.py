@@ -79,7 +79,7 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     if pipes := command.get("branch_pipes"):
         Brancher(ctx, sender, pipes, recorder.site)
     out, err = Lines(ctx, recorder, "out"), Lines(ctx, recorder, "err")
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     _hook_print(ctx, recorder)
     status, fields = 0, {"status": "ended", "error": "", "message": "", "frames": []}
     try:
@@ -118,7 +118,7 @@ def _hook_print(ctx: ShimContext, recorder: Recorder) -> None:
                     ctx.emit("Printed", {**fields, "time": ctx.clock.now})
         original(*values, sep=sep, end=end, file=file, flush=flush)
 
-    builtins.print = printed  # type: ignore[assignment]
+    builtins.print = printed
 
 
 def execute(script: str, argv: list[str], run_dir: str) -> None:
