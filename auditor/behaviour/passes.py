@@ -17,12 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.behaviour.scores import NOWHERE, ScoreTable
+from auditor.behaviour.tallies import Tally, tallies
 from auditor.behaviour.wire import Event
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d{2,}(?:[eE][-+]?\d+)?")
 LOSS_RANGE = (1e-4, 60.0)
 MIN_SCORES = 16
 NEAR_EVENTS = 40
+ONCE = 0.98
+"""Share of distinct positions from which a pass scores each once: a last window that was pushed back repeats some."""
+TRIED = 60
+"""How many stretches with the right mean are looked at."""
 SAME = 2e-8
 """Relative difference of two sums in double precision of the same losses."""
 DIGITS = 5
@@ -65,6 +70,8 @@ class Pass:
     """Index of the value in that event."""
     decimals: int = 8
     """Digits after the point with which the loss was printed."""
+    begins: bool = False
+    """Whether the first score stands where an evaluation may begin: see `auditor.behaviour.tallies.Tally.begins`."""
 
     @property
     def exact(self) -> bool:
@@ -73,22 +80,15 @@ class Pass:
         return self.decimals >= DIGITS and error <= 0.51 * 10.0**-self.decimals + SAME * abs(self.value)
 
     @property
+    def once(self) -> float:
+        """Distinct positions for each score that could be placed: 1 when every position counts once."""
+        known = self.positions[self.positions != NOWHERE]
+        return float(np.unique(known).size / known.size) if known.size else 1.0
+
+    @property
     def matched(self) -> bool:
         """Whether the printed number is the mean of these scores."""
         return self.how != "last model losses"
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What one place of the script added up, in order."""
-
-    site: tuple[str, int]
-    seqs: list[int]
-    totals: list[float]
-    counts: list[int]
-    labels: list[NDArray[np.int64]]
-    values: list[NDArray[np.float64]]
-    offsets: list[NDArray[np.int64]]
 
 
 def reports(events: Sequence[Event]) -> list[Report]:
@@ -115,17 +115,11 @@ def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pa
     wanted = dict.fromkeys([*report.values, *_neighbours(report, events)])
     matches = [
         match
-        for how, tally in _tallies(events, scores, report.seq)
+        for how, tally in tallies(events, scores, report.seq)
         for value, decimals in wanted
         if (match := _stretch(how, tally, report, value, decimals, scores)) is not None
     ]
-    return max(matches, key=_rank, default=None)
-
-
-def _rank(found: Pass) -> tuple[int, bool, float, bool, int]:
-    """Of several stretches with nearly one mean: the most of the stream, the printed number itself, nothing twice."""
-    cover = _cover(found)
-    return cover, found.exact, cover / found.positions.size, found.how == "added up", found.last_seq
+    return max(matches, key=_merit, default=None)
 
 
 def _neighbours(report: Report, events: Sequence[Event]) -> Iterator[tuple[float, int]]:
@@ -147,87 +141,53 @@ def _cover(found: Pass) -> int:
     return int(np.unique(found.positions[found.positions != NOWHERE]).size)
 
 
-def _tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterator[tuple[str, _Tally]]:
-    """Places at which validation scores were added up before event ``before``, by line and by function."""
-    lines: dict[tuple[str, int, int], _Tally] = {}
-    functions: dict[tuple[str, str, int], _Tally] = {}
-    for event in events:
-        if event.seq >= before:
-            break
-        if event.kind == "Summed":
-            file, line, function = event.fields["site"]
-            real = event.arrays["values"] != 0.0  # what a mask set to nothing is no score
-            labels, values = event.arrays["labels"][real], event.arrays["values"][real]
-            if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
-                continue
-            grad = int(bool(event.fields.get("grad")))  # one line may add up both training losses and scores
-            grad = 2 if event.fields.get("how") == "term" else grad
-            for book, key in ((lines, (file, line, grad)), (functions, (file, function, grad))):
-                tally = book.setdefault(key, _Tally((file, line), [], [], [], [], [], []))  # type: ignore[attr-defined]
-                _add(tally, event.seq, labels, values, np.flatnonzero(real))
-    for tally in lines.values():
-        yield "added up", tally
-    for key, tally in functions.items():
-        if len({t.site for t in lines.values() if t.site[0] == key[0]}) > 1:
-            yield "added up", tally
-    model = _model_tally(scores, before)
-    if model is not None:
-        yield "model losses", model
-
-
-def _add(
-    tally: _Tally, seq: int, labels: NDArray[np.int64], values: NDArray[np.float64],
-    offsets: NDArray[np.int64] | None = None,
-) -> None:  # fmt: skip
-    tally.offsets.append(np.arange(labels.size) if offsets is None else offsets)
-    tally.seqs.append(seq)
-    tally.totals.append(float(values.sum()))
-    tally.counts.append(int(labels.size))
-    tally.labels.append(labels)
-    tally.values.append(values)
-
-
-def _model_tally(scores: ScoreTable, before: int) -> _Tally | None:
-    """All validation losses of the model itself without gradients, one entry for each event."""
-    chosen = np.flatnonzero((scores.position != NOWHERE) & ~scores.grad & (scores.seq < before))
-    if not chosen.size:
-        return None
-    edges = np.flatnonzero(np.diff(scores.seq[chosen])) + 1
-    tally = _Tally(("", 0), [], [], [], [], [], [])
-    for part in np.split(chosen, edges):
-        first = int(np.searchsorted(scores.seq, scores.seq[part[0]]))
-        _add(tally, int(scores.seq[part[0]]), part, scores.loss[part].astype(np.float64), part - first)
-    return tally
-
-
 def _stretch(
-    how: str, tally: _Tally, report: Report, value: float, decimals: int, scores: ScoreTable
+    how: str, tally: Tally, report: Report, value: float, decimals: int, scores: ScoreTable
 ) -> Pass | None:
-    """The longest stretch at the end of ``tally`` whose mean is ``value`` and that scores no position twice."""
+    """The stretch at the end of ``tally`` whose mean is ``value``, the likeliest of several; None where none is.
+
+    Likely is a stretch that begins where an evaluation begins and that scores each position once. Others than those
+    are taken only for a mean that is right to more digits than chance gives.
+    """
     totals, counts = np.asarray(tally.totals)[::-1].cumsum(), np.asarray(tally.counts)[::-1].cumsum()
-    close = np.abs(totals / counts - value) <= 0.51 * 10.0**-decimals + 2e-6 * abs(value)
-    close &= counts >= MIN_SCORES
-    best: tuple[float, int] | None = None
-    for length in np.flatnonzero(close)[::-1][:200]:
-        labels = np.concatenate(tally.labels[-int(length) - 1 :])
-        where = scores.position[labels[labels >= 0]]
-        where = where[where != NOWHERE]
-        if where.size < labels.size * 0.5:
-            continue
-        single = np.unique(where).size / where.size
-        if best is None or single > best[0] + 1e-9:
-            best = (single, int(length))
-        if single == 1.0:
-            break
-    if best is None:
-        return None
-    start = len(tally.seqs) - best[1] - 1
-    return _as_pass(how, tally, start, report, (value, decimals), scores)
+    off = np.abs(totals / counts - value)
+    rounding = 0.51 * 10.0**-decimals
+    close = (off <= rounding + 2e-6 * abs(value)) & (counts >= MIN_SCORES)
+    begins, last = tally.begins(scores)[::-1], len(tally.seqs) - 1
+    sharp = off <= rounding + SAME * abs(value)
+    order = sorted(np.flatnonzero(close).tolist(), key=lambda n: (not sharp[n], not begins[n], -n))
+    best: Pass | None = None
+    for length in order[:TRIED]:
+        found = _as_pass(how, tally, last - length, report, (value, decimals), scores, bool(begins[length]))
+        if _sound(found) and (best is None or _merit(found) > _merit(best)):
+            best = found
+    return best
+
+
+def _sound(found: Pass) -> bool:
+    """Whether a stretch may be the pass: mostly validation tokens, and no chance match of several evaluations."""
+    known = found.positions[found.positions != NOWHERE]
+    if known.size < found.positions.size * 0.5:
+        return False
+    if found.once >= ONCE:
+        return True
+    if found.how != "added up":  # what was counted is not known: losses of overlapping windows may be left out
+        return False
+    return found.begins
+
+
+def _merit(found: Pass) -> tuple[bool, bool, bool, int, bool, int, int]:
+    """What speaks for a match, in order of weight."""
+    return (
+        found.exact, found.begins, found.once >= ONCE, _cover(found), found.how == "added up", found.last_seq,
+        -found.positions.size,
+    )  # fmt: skip
 
 
 def _as_pass(
-    how: str, tally: _Tally, start: int, report: Report, printed: tuple[float, int], scores: ScoreTable
+    how: str, tally: Tally, start: int, report: Report, printed: tuple[float, int], scores: ScoreTable, begins: bool
 ) -> Pass:
+    """The pass of the entries of ``tally`` from ``start`` on; ``printed`` is the value with its decimals."""
     labels = np.concatenate(tally.labels[start:])
     values = np.concatenate(tally.values[start:])
     seqs = np.repeat(np.asarray(tally.seqs[start:], np.int64), tally.counts[start:])
@@ -236,7 +196,7 @@ def _as_pass(
     labels, values = labels[known], values[known]
     return Pass(
         report, printed[0], labels, values, scores.position[labels], tally.seqs[start], tally.seqs[-1], how, tally.site,
-        seqs[known], offsets[known], printed[1],
+        seqs[known], offsets[known], printed[1], begins,
     )  # fmt: skip
 
 

@@ -50,6 +50,29 @@ class Locator:
             fits = (nxt < self._tokens.size) & (self._tokens[np.minimum(nxt, self._tokens.size - 1)] == tokens[open_])
             found[open_[fits]] = nxt[fits]
         found[tokens != self._tokens[np.maximum(found, 0)]] = NOWHERE
+        return self._settled(found, tokens)
+
+    def _settled(self, found: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``found`` with rows of one length, where the token at a row's end fits both what ends and what begins.
+
+        By chance the last token of a row is the one before the next row's first: then the window of the four tokens
+        there is found one place too early in the next row.
+        """
+        breaks = np.flatnonzero(found[1:] != found[:-1] + 1) + 1
+        before = found[breaks - 1]
+        nxt = np.minimum(before + 1, self._tokens.size - 1)
+        either = (before != NOWHERE) & (self._tokens[nxt] == tokens[breaks]) & (found[breaks] != NOWHERE)
+        if not either.any():
+            return found
+        edges = np.concatenate([[0], breaks, [found.size]])
+        lengths, counts = np.unique(np.diff(edges), return_counts=True)
+        row = int(lengths[counts.argmax()])
+        for number in np.flatnonzero(either):
+            at, left, right = int(breaks[number]), int(edges[number]), int(edges[number + 2])
+            now, moved = {at - left, right - at}, {at + 1 - left, right - at - 1}
+            halves = found.size % (at + 1) == 0 and found.size % at != 0
+            if right - at > 1 and ((row in moved and row not in now) or halves):
+                found[at] = before[number] + 1
         return found
 
 

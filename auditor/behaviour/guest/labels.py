@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from auditor.behaviour.guest.numbers import Number, numbered
 
 Labels = NDArray[np.int64]
-NUMPYISH = {"reshape", "view", "__getitem__", "squeeze", "unsqueeze", "flatten", "transpose", "t", "permute", "expand"}
+NUMPYISH = {
+    "reshape", "view", "__getitem__", "squeeze", "unsqueeze", "flatten", "ravel", "transpose", "t", "permute", "expand",
+    "masked_select", "index_select", "narrow", "select", "reshape_as", "view_as", "expand_as", "unflatten", "swapaxes",
+    "movedim", "flip", "take",
+}  # fmt: skip
 MAX_LABELS = 1 << 22
 
 
