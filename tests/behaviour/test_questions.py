@@ -385,6 +385,15 @@ def test_validation_text_in_training_is_found() -> None:
     assert answer.evidence[0].figures["kind"] == data_access.VAL_TRAINED
 
 
+def test_gradients_that_are_thrown_away_are_no_training_loop() -> None:
+    script = Script()
+    _trained_on_shard(script)
+    _trained_on_shard(script)
+    script.events.pop()  # the second time no step is taken
+    run = script.sweep(after=_trains).print()
+    assert data_access.ask(run, world()).outcome is Outcome.CLEAR
+
+
 def test_losses_of_training_that_follow_validation_text_are_found() -> None:
     def run(loss: float) -> Run:
         script = Script()

@@ -65,8 +65,9 @@ def phases(run: Run, world: World) -> Phases:
     judged = run.judged.first_seq if run.judged is not None else end
     trained = [e.seq for e in run.events if e.kind == "Trained" and e.seq < judged and not _on_val(e, run)]
     last = max(trained, default=-1)
-    steps = [e.seq for e in run.events if e.kind == "Stepped" and e.seq > last]
-    last = min(steps, default=last) if trained else last  # by hand where no optimizer steps
+    after = [e for e in run.events if e.kind in ("Stepped", "Trained") and e.seq > last]
+    if trained and after and after[0].kind == "Stepped":  # else by hand, or the gradients are thrown away
+        last = after[0].seq
     clock = min(
         (e.seq for e in run.events if e.kind == "Printed" and e.seq > last and CLOCK.search(str(e.fields["text"]))),
         default=end,
