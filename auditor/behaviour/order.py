@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.scores import NOWHERE, ScoreTable
 
+BEYOND = 13
+"""Scores beyond a middle at which a cut lies: fewer than a row has, and at no fraction of a row's usual lengths."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -74,12 +77,16 @@ def _rows(found: Pass, scores: ScoreTable) -> NDArray[np.int64]:
 
 
 def _inside(groups: tuple[NDArray[np.int64], ...], near: int) -> int:
-    """An index in the middle of the row around ``near``, or of its call, or of its chunk, where those are so small."""
+    """An index inside the row around ``near``, or inside its call or its chunk, where those are so small.
+
+    It lies a little beyond the middle: rows that were read as one (flat targets) meet at a half, a quarter or an
+    eighth, and a cut where two rows meet tells nothing of a model that looks ahead in its row.
+    """
     near = min(max(near, 0), groups[0].size - 1)
     for group in groups:
         members = np.flatnonzero(group == group[near])
         if members.size >= 4:
-            return int(members[members.size // 2])
+            return int(members[members.size // 2 + min(BEYOND, members.size // 8)])
     return near
 
 

@@ -51,6 +51,8 @@ def ask(run: Run, world: World, changes: Sequence[Change] = ()) -> Answer:
     if again.size:
         return _again(found, again)
     note = f" but for {ends.size:,} at its ends, less than a row each" if ends.size else ""
+    more = int((found.positions != NOWHERE).sum()) - positions.size
+    note += f"; {more:,} scores repeat the last ones, as windows of full length do" if more else ""
     said = f"{positions.size:,} positions are scored, each once, the whole stream{note}"
     return Answer(question, Outcome.CLEAR, said)
 
