@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.run import Run
+from auditor.behaviour.tallies import as_losses
 from auditor.behaviour.wire import Event
 
 Key = tuple[str, str, int, int]
@@ -66,7 +67,7 @@ def values_of(a: Run, b: Run, found: Pass, chosen: NDArray[np.int64]) -> tuple[N
 
 def _told(event: Event, run: Run) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if event.kind == "Summed":
-        return event.arrays["values"], event.arrays["labels"]
+        return as_losses(event.arrays["values"]), event.arrays["labels"]
     first = int(event.fields["first"])
     labels = np.arange(first, first + event.arrays["loss"].size)
     return run.scores.loss[labels].astype(np.float64), labels

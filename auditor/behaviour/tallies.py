@@ -56,6 +56,11 @@ class Tally:
         return found
 
 
+def as_losses(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a sum told, as losses: log-probabilities, none of which is above zero, are negated."""
+    return -values if values.size and values.max() <= 0.0 and values.min() < 0.0 else values
+
+
 def _lowest(positions: NDArray[np.int64]) -> int:
     known = positions[positions != NOWHERE]
     return int(known.min()) if known.size else np.iinfo(np.int64).max
@@ -76,7 +81,7 @@ def tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterato
             continue
         file, line, function = event.fields["site"]
         real = event.arrays["values"] != 0.0  # what a mask set to nothing is no score
-        labels, values = event.arrays["labels"][real], event.arrays["values"][real]
+        labels, values = event.arrays["labels"][real], as_losses(event.arrays["values"])[real]
         if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
             continue
         grad = int(bool(event.fields.get("grad")))  # one line may add up both training losses and scores

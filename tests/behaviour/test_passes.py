@@ -39,3 +39,14 @@ def test_rows_that_count_twice_are_told_by_an_exact_mean_only() -> None:
     run = Run(RunLog(coarse.events, 0, finished={"status": "ended"}), world().val, world().spec)
     assert run.judged is not None and run.judged.matched and not run.judged.exact
     assert coverage.ask(run, world()).outcome is Outcome.UNKNOWN
+
+
+def test_log_probabilities_that_are_added_up_are_losses() -> None:
+    script = Script()
+    size = world().val.tokens.size - 1
+    values = np.linspace(-9.0, -5.0, size)
+    script.count_in(script.score(1, size + 1, -values), values, 1)
+    script.total = -script.total
+    run = script.print()
+    assert run.judged is not None and run.judged.matched and run.judged.exact
+    assert np.array_equal(run.judged.values, -values)

@@ -13,6 +13,7 @@ from auditor.behaviour.questions.common import first_scores, no_pass, path, quot
 from auditor.behaviour.questions.printed import stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE
+from auditor.behaviour.tallies import as_losses
 from auditor.behaviour.toyworld.spec import World
 from auditor.core.types import Confidence, Outcome
 
@@ -150,7 +151,7 @@ def _sweeps(run: Run) -> list[tuple[tuple[str, int], float, int]]:
     for event in run.events:
         if event.kind == "Summed" and event.seq < run.headline.seq and not event.fields.get("grad"):
             file, line, _ = event.fields["site"]
-            lines.setdefault((file, line), []).append((event.arrays["labels"], event.arrays["values"]))
+            lines.setdefault((file, line), []).append((event.arrays["labels"], as_losses(event.arrays["values"])))
     found = []
     for site, parts in lines.items():
         labels = np.concatenate([p[0] for p in parts])
