@@ -369,6 +369,7 @@ def test_phases_of_data_access() -> None:
     clock = ("Printed", {"text": "peak memory allocated: 3 MiB", "stream": "out"})
     written, shard = ("ArtifactWritten", {"path": "/golf/run/m.ptz", "bytes": 9}), ("Loaded", {"split": "train"})
     assert run(shard, clock, written).outcome is Outcome.CLEAR
+    assert run(shard, written).outcome is Outcome.UNKNOWN  # before the clock stopped, or after it?
     late = run(clock, shard, written)
     assert late.outcome is Outcome.FOUND and late.evidence[0].confidence is Confidence.MEDIUM
     assert run(clock, shard, written, reserve=True).outcome is Outcome.CLEAR

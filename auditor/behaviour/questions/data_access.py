@@ -51,11 +51,15 @@ def ask(
     found += _steered(run, varied, when)
     if found:
         return Answer(Question.DATA_ACCESS, Outcome.FOUND, found[0].message, tuple(found))
+    late = _late(run, world, when)
+    if late and not reserve and when.clock == when.end:
+        said = f"{_what(late[0])} after the last training step, and no line tells when the training clock stopped"
+        return unknown(Question.DATA_ACCESS, said)
     note = "; training text was read after the training loop, within a reserve of its clock" if reserve else ""
     return Answer(
         Question.DATA_ACCESS, Outcome.CLEAR,
         "no training text was read after training, no validation text trained on before it was scored, and nothing "
-        "was asked of the network" + (note if _late(run, world, when) else ""),
+        "was asked of the network" + (note if late else ""),
     )  # fmt: skip
 
 
