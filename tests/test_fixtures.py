@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from auditor.core.types import Kind, Outcome
+from auditor.core.types import Kind, Outcome, Witness
 from auditor.core.verdict import decides
-from auditor.engine import Options, audit
+from auditor.engine import Options, audit, usual_witnesses
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "submissions"
 
@@ -42,6 +42,25 @@ def test_fixture(fixture: Path) -> None:
     assert {rule for rule in found if decides(report.rules[rule])} == set(expected["found"]), said
     form = {rule for rule in found if report.rules[rule].kind is Kind.FORM}
     assert form == set(expected.get("form", form)), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fixture", fixtures(), ids=lambda path: str(path.name))
+def test_fixture_with_all_witnesses(fixture: Path) -> None:
+    witnesses, missing = usual_witnesses()
+    if missing:
+        pytest.skip(missing)
+    expected = json.loads((fixture / "expected.json").read_text(encoding="utf-8"))
+    report = audit(target(fixture), Options(witnesses=witnesses))
+    assert report.behaviour.reached, report.behaviour.failure
+    assert not [r for r in report.results if r.outcome is Outcome.ERROR], report.results
+    assert report.verdict.value == expected["verdict"]
+    found = {r for r in report.results if r.outcome is Outcome.FOUND and decides(report.rules[r.rule])}
+    assert {r.rule for r in found if not r.suppressed} == set(expected["found"])
+    seen = {r.rule for r in found if r.witness is Witness.BEHAVIOUR}
+    assert seen <= set(expected["found"])
+    if not expected["found"]:
+        assert all(outcome is Outcome.CLEAR for _, outcome, _ in report.behaviour.answers), report.behaviour.answers
 
 
 def test_there_are_fixtures() -> None:
