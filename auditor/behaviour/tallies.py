@@ -67,13 +67,15 @@ def _lowest(positions: NDArray[np.int64]) -> int:
 
 
 def tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterator[tuple[str, Tally]]:
-    """Places at which validation scores were added up before event ``before``, by line and by function.
+    """Places at which validation scores were added up before event ``before``: by line, by function, and all together
+    (short documents here, long ones there).
 
     The last one, ``model losses``, holds the losses of the model itself, whatever became of them.
     """
     breaks = np.array([e.seq for e in events if e.kind in BREAKS], np.int64)
     lines: dict[tuple[str, int, int], Tally] = {}
     functions: dict[tuple[str, str, int], Tally] = {}
+    everywhere = Tally(("", 0), breaks)
     for event in events:
         if event.seq >= before:
             break
@@ -88,13 +90,17 @@ def tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterato
         grad = 2 if event.fields.get("how") == "term" else grad
         of_line = lines.setdefault((file, line, grad), Tally((file, line), breaks))
         of_function = functions.setdefault((file, function, grad), Tally((file, line), breaks))
-        for tally in (of_line, of_function):
+        for tally in (of_line, of_function) if grad else (of_line, of_function, everywhere):
             tally.add(event.seq, labels, values, np.flatnonzero(real))
+        if not grad:
+            everywhere.site = (file, line)
     for tally in lines.values():
         yield "added up", tally
     for key, tally in functions.items():
         if len({t.site for t in lines.values() if t.site[0] == key[0]}) > 1:
             yield "added up", tally
+    if len([key for key in functions if not key[2]]) > 1:
+        yield "added up", everywhere
     model = _model_tally(scores, before, breaks)
     if model is not None:
         yield "model losses", model

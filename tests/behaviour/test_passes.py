@@ -7,6 +7,7 @@ import numpy as np
 from auditor.behaviour.host import RunLog
 from auditor.behaviour.questions import coverage
 from auditor.behaviour.run import Run
+from auditor.behaviour.scores import Locator
 from auditor.core.types import Outcome
 from tests.behaviour.test_questions import ROW, Script, world
 
@@ -50,3 +51,60 @@ def test_log_probabilities_that_are_added_up_are_losses() -> None:
     run = script.print()
     assert run.judged is not None and run.judged.matched and run.judged.exact
     assert np.array_equal(run.judged.values, -values)
+
+
+def _coarse(script: Script, mean: float, decimals: int = 4) -> Run:
+    """Print a rounded mean and end."""
+    text = f"final val_loss:{mean:.{decimals}f}"
+    script.add("Printed", text=text, stream="out", site=["train_gpt.py", 40, "main"])
+    return Run(RunLog(script.events, 0, finished={"status": "ended"}), world().val, world().spec)
+
+
+def test_a_pass_begins_where_an_evaluation_begins() -> None:
+    """With a coarse figure the mean of an evaluation and of the half of one before it may be the same."""
+    script = Script().sweep(values=lambda loss, _: 0.0 * loss + 6.9)
+    script.add("Printed", text="step val_loss:6.9000", stream="out", site=["train_gpt.py", 40, "main"])
+    script.sweep(list(range(1 + ROW, world().val.tokens.size, ROW)), values=lambda loss, _: 0.0 * loss + 6.9)
+    run = _coarse(script, 6.9)
+    assert run.judged is not None
+    assert run.judged.begins and run.judged.once == 1.0
+    assert run.judged.positions.size == world().val.tokens.size - 1 - ROW
+    assert coverage.ask(run, world()).outcome is Outcome.CLEAR
+
+
+def test_overlapping_losses_of_the_model_are_no_pass() -> None:
+    """What a script counts of its windows was not seen: two of each token's losses are no double count."""
+    script = Script()
+    for low in range(1, world().val.tokens.size - ROW, ROW // 2):
+        script.score(low, low + ROW)
+    run = _coarse(script, 7.0)
+    assert run.judged is not None and not run.judged.matched
+    assert coverage.ask(run, world()).outcome is Outcome.UNKNOWN
+
+
+def test_short_documents_here_and_long_ones_there_make_one_pass() -> None:
+    script, end = Script(), world().val.tokens.size
+    script.sweep(list(range(1, 1024, ROW)))
+    half = len(script.events)
+    script.sweep(list(range(1025, end, ROW)))
+    for event in script.events[half:]:
+        if event.kind == "Summed":
+            event.fields["site"] = ["train_gpt.py", 60, "long_documents"]
+    run = script.print()
+    assert run.judged is not None and run.judged.exact
+    assert run.judged.positions.size == end - 1
+
+
+def test_where_two_rows_meet_the_token_belongs_to_the_row_that_ends() -> None:
+    """The next row begins where, by chance, the token before it is the one that ends this row."""
+    tokens = world().val.tokens.astype(np.int64)
+    after: dict[int, list[int]] = {}
+    for at, token in enumerate(tokens.tolist()):
+        after.setdefault(token, []).append(at)
+    end, start = next(
+        (places[0], places[1]) for places in after.values() if len(places) > 1 and 200 < places[0] < places[1] - 300
+    )
+    rows = [np.arange(end - 127, end - 63), np.arange(end - 63, end + 1), np.arange(start + 1, start + 65)]
+    where = np.concatenate([*rows, np.arange(start + 65, start + 129)])
+    found = Locator(world().val, world().spec).locate(tokens[where].astype(np.int32))
+    assert (found == where).all()

@@ -195,6 +195,21 @@ def test_left_out_rows_are_found_and_the_tail_is_not() -> None:
     assert coverage.ask(Script().sweep(ragged).print(), world()).outcome is Outcome.CLEAR
 
 
+def test_what_the_first_window_never_scores_is_no_gap() -> None:
+    end = world().val.tokens.size
+    answer = coverage.ask(Script().sweep(list(range(1 + ROW, end, ROW))).print(), world())
+    assert answer.outcome is Outcome.CLEAR
+    assert "ends" in answer.reason
+    assert coverage.ask(Script().sweep(list(range(1 + 4 * ROW, end, ROW))).print(), world()).outcome is Outcome.FOUND
+
+
+def test_a_score_that_was_placed_wrongly_is_no_gap() -> None:
+    run = Script().sweep().print()
+    assert run.judged is not None
+    run.judged.positions[1000] = 40
+    assert coverage.ask(run, world()).outcome is Outcome.CLEAR
+
+
 def test_rows_counted_twice_are_found() -> None:
     rows = list(range(1, world().val.tokens.size, ROW))
     twice = Script().sweep(rows[:8] + rows)
@@ -308,10 +323,11 @@ def test_restored_weights_are_no_update() -> None:
 # Causes.
 
 
-def _difference(run: Run) -> Comparison:
+def _difference(run: Run, first: int = 960) -> Comparison:
+    """Scores from number ``first`` of the pass on differ; those from 1,024 on were made with changed tokens."""
     assert run.judged is not None
     cut = cut_at(run.judged, run.stream.tokens.size, 1024 + 20, "in the middle")
-    where = run.judged.positions[1024:1040]
+    where = run.judged.positions[first : first + 16]
     return Comparison(cut, 1024, where, np.zeros(16), np.ones(16))
 
 
@@ -333,7 +349,10 @@ def test_causes_are_told_apart() -> None:
     assert calibrated.cause is Cause.CALIBRATED
     assert calibrated.spots[0].line == 5
     alone = Script().sweep().print()
-    assert attribute(alone, _difference(alone)).cause is Cause.SAME_FORWARD
+    assert attribute(alone, _difference(alone, 1024)).cause is Cause.SAME_FORWARD
+    assert attribute(alone, _difference(alone)).cause is Cause.UNKNOWN
+    assert attribute(twice, _difference(twice, 1024)).cause is Cause.SAME_FORWARD, "no earlier pass shows in one row"
+    assert attribute(run, _difference(run, 1024)).cause is Cause.SAME_FORWARD
 
 
 def test_the_pass_s_own_reading_is_no_earlier_one() -> None:

@@ -167,12 +167,15 @@ class Recorder(TrainingWatch):
             return result
         self.vocabularies.add(int(logits.shape[1]))
         reduction = kwargs.get("reduction", args[6] if len(args) > 6 else "mean")
-        losses = result
-        if reduction != "none":
+        losses = counted = result
+        smoothing = kwargs.get("label_smoothing", 0.0)
+        if reduction != "none" or smoothing:
+            each: dict[str, Any] = {"reduction": "none", "ignore_index": kwargs.get("ignore_index", -100)}
             with torch.no_grad():
-                ignore = kwargs.get("ignore_index", -100)
-                losses = F.cross_entropy(logits.detach(), target, reduction="none", ignore_index=ignore)
-        self._begin("cross_entropy", target, losses, result, reduction)
+                losses = counted = F.cross_entropy(logits.detach(), target, **each)
+                if smoothing:
+                    counted = F.cross_entropy(logits.detach(), target, label_smoothing=smoothing, **each)
+        self._begin("cross_entropy", target, losses, result, reduction, counted)
         return result
 
     def _nll_loss(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -184,13 +187,16 @@ class Recorder(TrainingWatch):
         self._begin("nll_loss", target, losses, result, reduction)
         return result
 
-    def _begin(self, kind: str, target: Any, losses: Any, result: Any, reduction: str) -> None:
+    def _begin(
+        self, kind: str, target: Any, losses: Any, result: Any, reduction: str, counted: Any = None
+    ) -> None:
+        """Scores begin; ``counted`` is what a reduction adds up for each, where that is not its loss."""
         grad = bool(torch.is_tensor(result) and result.grad_fn is not None)
         first, labels = self._scored(kind, target, losses, grad)
         if reduction == "none":
             self.book.put(result, labels.reshape(tuple(result.shape)))
         else:
-            self._summed(reduction, losses, labels, result)
+            self._summed(reduction, losses if counted is None else counted, labels, result)
         if grad:
             self._remember(result, first, labels.size)
 

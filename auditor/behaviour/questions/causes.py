@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.behaviour.facts import Cause, Spot
+from auditor.behaviour.order import comparable
 from auditor.behaviour.questions.common import Backward, backwards, by_seq, path, spot
 from auditor.behaviour.questions.prefix_invariance import Comparison
 from auditor.behaviour.questions.score_before_update import undone
@@ -15,6 +16,8 @@ from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE, Locator
 from auditor.behaviour.wire import Event
 
+ELSEWHERE = 16
+"""Scores in calls without changed tokens that must stand still before a call of its own is blamed."""
 SMALL = 0.02
 """Share of the model's parameters up to which an optimised vector is a delta or a bias, no adaptation of weights."""
 
@@ -44,6 +47,8 @@ def attribute(run: Run, difference: Comparison) -> Attribution:
         return _trained(run, trained, first, figures)
     event = by_seq(run).get(first)
     score = spot(event, "scored here") if event is not None else None
+    if _in_own_forward(run, difference, changed):
+        return Attribution(Cause.SAME_FORWARD, path(score), figures)
     seen = _earlier(run, changed, found.first_seq, first)
     wrote = [e.seq for e in run.events if e.kind == "ArtifactWritten" and e.seq < first]
     rescored = [e for e in seen if e.kind == "Scored" and e.seq > max(wrote, default=-1)]
@@ -141,6 +146,21 @@ def _in_window(run: Run, changed: NDArray[np.bool_], first: int) -> bool:
     where = run.scores.position[run.scores.seq == first]
     where = where[where != NOWHERE]
     return bool(where.size and changed[where].any())
+
+
+def _in_own_forward(run: Run, difference: Comparison, changed: NDArray[np.bool_]) -> bool:
+    """Whether only scores differ that were made together with changed tokens, and those of other calls do not.
+
+    What an earlier pass left behind would show in those as well.
+    """
+    found, table = run.judged, run.scores
+    assert found is not None
+    known = np.flatnonzero(table.position != NOWHERE)
+    holders = np.unique(table.seq[known[changed[table.position[known]]]])
+    chosen = comparable(found, table, difference.cut)
+    beside = np.isin(table.seq[found.scores[chosen]], holders)
+    differs = np.isin(found.positions[chosen], difference.positions)
+    return bool((differs & beside).any() and not (differs & ~beside).any() and (~beside).sum() >= ELSEWHERE)
 
 
 def _scored_before(run: Run, first: int) -> bool:
