@@ -61,15 +61,15 @@ def _coarse(script: Script, mean: float, decimals: int = 4) -> Run:
 
 
 def test_a_pass_begins_where_an_evaluation_begins() -> None:
-    """With a coarse figure the mean of an evaluation and of the half of one before it may be the same."""
-    script = Script().sweep(values=lambda loss, _: 0.0 * loss + 6.9)
+    """With a coarse figure, what an evaluation added up last may seem to belong to the one after it."""
+    rows = list(range(1, world().val.tokens.size, ROW))
+    script = Script().sweep(rows[::-1], values=lambda loss, _: 0.0 * loss + 6.9)
     script.add("Printed", text="step val_loss:6.9000", stream="out", site=["train_gpt.py", 40, "main"])
-    script.sweep(list(range(1 + ROW, world().val.tokens.size, ROW)), values=lambda loss, _: 0.0 * loss + 6.9)
+    script.sweep(rows[1:], values=lambda loss, _: 0.0 * loss + 6.9)
     run = _coarse(script, 6.9)
     assert run.judged is not None
     assert run.judged.begins and run.judged.once == 1.0
     assert run.judged.positions.size == world().val.tokens.size - 1 - ROW
-    assert coverage.ask(run, world()).outcome is Outcome.CLEAR
 
 
 def test_overlapping_losses_of_the_model_are_no_pass() -> None:
