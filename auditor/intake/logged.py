@@ -13,7 +13,10 @@ MAX_LINES = 4_000
 """Lines of a log that are searched for single tokens; dumps and configuration lines stand at its beginning."""
 _DUMP_HEAD = re.compile(r"(?i)^\W*(hyper-?parameters?|config(uration)?|settings|args|arguments|hparams)\W*$")
 _DUMP_LINE = re.compile(r"^\s+['\"]?([A-Za-z_]\w*)['\"]?\s*[:=]\s*(.*)$")
-_TOKEN = re.compile(r"(?<![\w.\-/])['\"]?([A-Za-z_]\w{1,60})['\"]?\s?[:=]\s?('[^']*'|\"[^\"]*\"|[^\s,;)}\]'\"]+)")
+_TOKEN = re.compile(
+    r"(?<![\w.\-/])['\"]?([A-Za-z_]\w{1,60})['\"]?\s?[:=]\s?"
+    r"('[^']*'|\"[^\"]*\"|[^\s,;)}\]'\"]+(?:,\d[\w.]*(?![\w.\s]*[:=]))*)"
+)
 _HEADED = re.compile(r"^\s*([a-z_]\w{1,40}):\s*((?:[a-z_]\w{0,60}[=:][^\s=:,]+(?:[\s,]+|$)){1,20})$")
 _PROGRESS = re.compile(
     r"^\s*(?:\[?rank\d*\]?:?\s*)?(?:step|warmup_step|iter|epoch|\d+/\d+|ttt_chunk|\[?\d+[\]/])[\s:\d]"

@@ -154,6 +154,19 @@ def test_other_tokens_are_left_alone(make: Make, line: str) -> None:
     assert "ttt_enabled" not in _launch(make, {"train.log": f"{line}\n{LOG}"}).logged
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("preset:192,576", "192,576"),
+        ("preset=9,10, ttt_epochs=3", "9,10"),
+        ("preset:plain,ttt_epochs:3", "plain"),
+        ("preset:3,4:x", "3"),
+    ],
+)
+def test_a_list_of_numbers_is_one_value(make: Make, line: str, value: str) -> None:
+    assert _launch(make, {"train.log": f"{line}\n{LOG}"}).logged["preset"].value == value
+
+
 def test_a_token_with_two_values_is_not_taken(make: Make) -> None:
     assert "ttt_lr" not in _launch(make, {"train.log": f"chunk 1 ttt_lr:0.1\nchunk 2 ttt_lr:0.2\n{LOG}"}).logged
 
@@ -231,4 +244,5 @@ def test_hostile_readmes_do_not_hang(make: Make, tmp_path: Path) -> None:
 
 def test_prose_about_another_run_sets_nothing(make: Make) -> None:
     readme = "## Run\nSet `TTT_ENABLED=0` to disable it; TTT_LR=9 was worse.\n- without it: `TTT_EPOCHS=1`\n"
+    readme += "- a `TTT_MODE=lora` smoke log\n"
     assert _env(_launch(make, {"README.md": readme})) == {}

@@ -31,6 +31,8 @@ class Scope:
     env: Mapping[str, str] = field(default_factory=dict)
     readers: frozenset[str] = frozenset()
     """Names of functions that read the environment."""
+    config: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    """What the JSON files beside the script say, by key."""
 
 
 def worth(node: ast.expr | None, scope: Scope, depth: int = 0) -> int | float | str | bool | None:
@@ -102,6 +104,9 @@ def _call(node: ast.Call | ast.Subscript, scope: Scope, depth: int) -> int | flo
         if name in scope.env:
             return scope.env[name]
         return worth(node.args[1], scope, depth + 1) if isinstance(node, ast.Call) and len(node.args) > 1 else None
+    looked = _looked_up(node, scope, depth)
+    if looked is not None:
+        return looked
     if not isinstance(node, ast.Call) or node.keywords:
         return None
     function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -121,6 +126,19 @@ def _call(node: ast.Call | ast.Subscript, scope: Scope, depth: int) -> int | flo
         if len(numbers) == len(values):
             return max(numbers) if function == "max" else min(numbers)
     return None
+
+
+def _looked_up(node: ast.Call | ast.Subscript, scope: Scope, depth: int) -> int | float | str | bool | None:
+    """``settings["key"]`` and ``settings.get("key", default)`` as a configuration file says, else the default."""
+    if isinstance(node, ast.Subscript):
+        return scope.config.get(str(node.slice.value)) if isinstance(node.slice, ast.Constant) else None
+    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "get" and 1 <= len(node.args) <= 2):
+        return None
+    key = node.args[0]
+    if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
+        return None
+    default = worth(node.args[1], scope, depth + 1) if len(node.args) > 1 else None
+    return scope.config.get(key.value, default)
 
 
 def convert(kind: str, value: int | float | str | bool | None) -> int | float | str | None:

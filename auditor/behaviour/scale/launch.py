@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 from auditor.behaviour.scale.evaluate import convert
 from auditor.behaviour.scale.model import RUN
@@ -14,16 +15,28 @@ _ONE_PROCESS = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_
                 "MASTER_PORT": "29500", "NODE_RANK": "0", "GROUP_RANK": "0"}  # fmt: skip
 _NEVER = frozenset({"PATH", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHASHSEED", "OMP_NUM_THREADS"})
 """Set by the sandbox alone."""
+_REHEARSAL = re.compile(r"^(?:DRY_?RUN|(?:RUN_)?SMOKE(?:_TEST|_RUN)?)$")
 
 
-def launch_env(submission: Submission, sites: Iterable[Site]) -> tuple[dict[str, str], list[str]]:
-    """The launch's variables, and a note for each that was changed or dropped because the script could not read it."""
+def launch_env(
+    submission: Submission, sites: Iterable[Site], dropped: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """The launch's variables, and a note for each that was changed or dropped because the script could not read it.
+
+    ``dropped``: variables that the script was seen to refuse.
+    """
     kinds = {s.name: s.kind for s in sites if s.how == "env"}
     env: dict[str, str] = {}
     notes: list[str] = []
     for name, setting in submission.launch.env.items():
         value = setting.value
         if "\0" in value or name in _NEVER or not name.isidentifier():
+            continue
+        if name in dropped:
+            notes.append(f"{name}={value} ({setting.origin}) was refused: the script's own default is taken")
+            continue
+        if _REHEARSAL.match(name) and value.strip().lower() not in ("", "0", "false"):
+            notes.append(f"{name}={value} ({setting.origin}) is left out: a rehearsal scores no validation data")
             continue
         kind = kinds.get(name, "")
         if kind in ("int", "float") and convert(kind, value) is None:

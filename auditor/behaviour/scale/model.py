@@ -55,6 +55,8 @@ class Plan:
     """Knob name to the index of the alternative value that a retry chose."""
     failed: tuple[str, ...] = ()
     """Signatures of the failures before this attempt (see `retry`)."""
+    dropped: tuple[str, ...] = ()
+    """Launch settings, read off a log, that the script refused."""
     notes: tuple[str, ...] = ()
     """Sentences on what could not be resolved."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from auditor.behaviour.scale.config import config_values
 from auditor.behaviour.scale.evaluate import Scope, worth
 from auditor.behaviour.scale.launch import launch_env, required_env
 from auditor.behaviour.scale.model import Change, Plan
@@ -48,13 +49,13 @@ class Survey:
     notes: list[str]
 
 
-def survey(submission: Submission) -> Survey:
-    """Parse the sources and find their knobs under the launch settings."""
+def survey(submission: Submission, dropped: Collection[str] = ()) -> Survey:
+    """Parse the sources and find their knobs under the launch settings, without those in ``dropped``."""
     sources = read_sources(submission)
     trees = [s.parsed.tree for s in sources if s.parsed.tree is not None]
-    scope = scope_of(trees, {n: s.value for n, s in submission.launch.env.items()})
+    scope = scope_of(trees, {n: s.value for n, s in submission.launch.env.items()}, config_values(submission))
     sites = find_sites(sources, scope)
-    launch, notes = launch_env(submission, sites)
+    launch, notes = launch_env(submission, sites, dropped)
     if launch != scope.env:
         scope.env = launch
         sites = find_sites(sources, scope)
@@ -71,11 +72,13 @@ def plan(submission: Submission) -> Plan:
     return build(submission, 0, {}, 0)
 
 
-def build(submission: Submission, level: int, tweaks: Mapping[str, int], attempt: int) -> Plan:
-    """A plan at ``level``; ``tweaks`` chooses other values for single knobs (see `retry`)."""
+def build(
+    submission: Submission, level: int, tweaks: Mapping[str, int], attempt: int, dropped: tuple[str, ...] = ()
+) -> Plan:
+    """A plan at ``level``; ``tweaks`` chooses other values for single knobs, ``dropped`` settings stay unset: `retry`."""
     if submission.entry is None:
         raise ValueError("no training script was found")
-    found = survey(submission)
+    found = survey(submission, dropped)
     sources, scope, sites, launch = found.sources, found.scope, found.sites, found.launch
     trees = [s.parsed.tree for s in sources if s.parsed.tree is not None]
     main = [s for s in sites if s.file == submission.entry.path] or sites
@@ -102,6 +105,7 @@ def build(submission: Submission, level: int, tweaks: Mapping[str, int], attempt
         folders=("logs",),
         level=level,
         tweaks=dict(tweaks),
+        dropped=dropped,
         notes=tuple(found.notes),
     )  # fmt: skip
 

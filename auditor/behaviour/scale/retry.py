@@ -36,15 +36,26 @@ def retry(plan: Plan, submission: Submission, failure: Failure) -> Plan | None:
     if error not in _SCALE_ERRORS or plan.failed.count(mark) > 1:
         return None
     tweaks, level = dict(plan.tweaks), plan.level
+    refused = refused_settings(plan, submission, failure)
     named = [n for n in named_knobs(failure, knobs(submission)) if n not in tweaks]
-    if named and mark not in plan.failed:
+    if refused:
+        pass
+    elif named and mark not in plan.failed:
         tweaks.update(dict.fromkeys(named, 1))
     elif level + 1 < len(LEVELS):
         level += 1
     else:
         return None
-    made = build(submission, level, tweaks, plan.attempt + 1)
+    made = build(submission, level, tweaks, plan.attempt + 1, (*plan.dropped, *refused))
     return replace(made, data_paths=_joined(made.data_paths, plan.data_paths), failed=(*plan.failed, mark))
+
+
+def refused_settings(plan: Plan, submission: Submission, failure: Failure) -> list[str]:
+    """Settings that were only read off a log and that the message of ``failure`` names: a log may show what the
+    script made of a setting, not the setting."""
+    words = set(_WORD.findall(failure.message))
+    settings = submission.launch.env
+    return [n for n, s in settings.items() if s.how == "log" and n in words and n not in plan.dropped]
 
 
 def signature(failure: Failure) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from auditor.behaviour.scale.evaluate import Scope, truth, worth
 from auditor.intake.knobs import env_read, env_readers
 
 Number = int | float
+PARTS = "batch_tokens_parts"
+"""Name of the site where a batch is cut into so many parts (``train_batch_tokens // 4``)."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -41,9 +43,11 @@ class Site:
         return _CAMEL.sub("_", self.name).lower().replace("-", "_").strip("_")
 
 
-def scope_of(trees: list[ast.Module], env: dict[str, str]) -> Scope:
-    """Names bound at module level and in class bodies, over all files."""
-    scope = Scope(env=env, readers=frozenset().union(*(env_readers(tree) for tree in trees)))
+def scope_of(
+    trees: list[ast.Module], env: dict[str, str], config: Mapping[str, int | float | str | bool] | None = None
+) -> Scope:
+    """Names bound at module level and in class bodies, over all files; ``config``: see `Scope`."""
+    scope = Scope(env=env, readers=frozenset().union(*(env_readers(tree) for tree in trees)), config=config or {})
     for tree in trees:
         for body in [tree.body, *(n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef))]:
             for statement in _flat(body, scope):
@@ -93,6 +97,8 @@ def sites_of(file: str, tree: ast.Module, scope: Scope) -> list[Site]:
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
             if "world_size" in ast.dump(node.right):
                 found += _site("grad_accum_steps", "const", node.left, file, owner)
+            elif _name(node.left).endswith("batch_tokens"):
+                found += _site(PARTS, "const", node.right, file, owner)
         elif isinstance(node, ast.Compare):
             found += _compared(file, node, owner)
         elif isinstance(node, ast.Dict):
@@ -119,6 +125,11 @@ def _walk(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST]]:
         if isinstance(current, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             around = current.name
         stack += [(around, child) for child in reversed(list(ast.iter_child_nodes(current)))]
+
+
+def _name(node: ast.expr) -> str:
+    """The last name of ``a.b`` or ``b``; empty for anything else."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def literal(node: ast.expr) -> Number | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auditor.behaviour.scale.roles import role_of
-from auditor.behaviour.scale.sites import Site
+from auditor.behaviour.scale.sites import PARTS, Site
 
 CLAIMED_VAL_TOKENS = 62_000_000
 """Size of the competition's validation stream in tokens (order of magnitude; for limits stated in tokens)."""
@@ -53,6 +53,8 @@ class Shape:
     vocab: int
     toy_accum: int
     """Micro-batches of a toy step, where the source states theirs; else the eight of one process for eight."""
+    parts: int
+    """Into how many parts a training batch is cut somewhere, besides micro-batches."""
     wall: float
     """Seconds of the toy wall clock, reserves included."""
     claimed_wall: float
@@ -98,9 +100,15 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, toy_seq, longest, steps, first("vocab") or 1024, accum,
+        toy_layers, toy_seq, longest, steps, first("vocab") or 1024, accum, _parts(sites),
         round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
+
+
+def _parts(sites: Sequence[Site]) -> int:
+    """The most parts that a training batch is cut into; 1 where it is not."""
+    numbers = [int(number_of(s) or 1) for s in sites if s.name == PARTS]
+    return max((n for n in numbers if n <= 16), default=1)
 
 
 def _heads(heads: int | None, kv: int | None, level: Level) -> tuple[int, int]:
@@ -227,7 +235,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "chunk":
             return _chunk(value, shape, words)
         case "batch_tokens":
-            rows = 2 * shape.toy_accum if value >= shape.seq * 16 else 2
+            rows = max(2, shape.parts) * shape.toy_accum if value >= shape.seq * 16 else 2
             least = shape.toy_longest * (shape.toy_accum if rows > 2 else 1)
             return max(shape.toy_seq * rows, least) if value >= shape.seq else None
         case "val_batch":

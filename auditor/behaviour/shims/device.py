@@ -46,7 +46,7 @@ def install(ctx: ShimContext) -> None:
     handlers[tensor.cuda] = _itself
     handlers[tensor.pin_memory] = _itself
     handlers[tensor.is_pinned] = _yes
-    handlers[tensor.record_stream] = lambda func, args, kwargs: None
+    ctx.patch(tensor, "record_stream", lambda self, stream: None)  # its parser refuses our streams before any handler
     for name in ("is_cuda",):
         handlers[getattr(tensor, name).__get__] = _yes
     for func in (torch.nn.Module.to,):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.behaviour.shims.context import ShimContext
+from auditor.behaviour.shims.errors import GuestUnsupported
 from auditor.behaviour.shims.modules import make_module, place_module
 
 _PACKAGES_2 = ("flash_attn", "flash_attn.flash_attn_interface")
@@ -171,3 +172,19 @@ def install(ctx: ShimContext) -> None:
     for names, function in ((_PACKAGES_2, flash_attn_func), (_PACKAGES_3, flash_attn_3_func)):
         for name in names:
             place_module(ctx, make_module(name, shared | {"flash_attn_func": function}))
+    place_module(ctx, make_module("kernels", {"get_kernel": _kernel_of(shared)}))
+
+
+def _kernel_of(shared: dict[str, Any]) -> Any:
+    """``kernels.get_kernel``: the flash-attention kernels of the hub; any other raises `GuestUnsupported`."""
+
+    def get_kernel(repo_id: str, *args: Any, **rest: Any) -> Any:
+        name = repo_id.rpartition("/")[2].replace("_", "-")
+        if not name.startswith(("flash-attn", "flash-attention")):
+            raise GuestUnsupported(f"kernels.get_kernel({repo_id!r})")
+        function = flash_attn_3_func if "3" in name else flash_attn_func
+        contents = shared | {"flash_attn_func": function}
+        interface = make_module(f"{name}.flash_attn_interface", contents)
+        return make_module(name, contents | {"flash_attn_interface": interface})
+
+    return get_kernel

@@ -28,7 +28,7 @@ SWALLOW = frozenset({
 """Packages whose effect no score depends on."""
 COMPUTE = frozenset({
     "transformer_engine", "apex", "bitsandbytes", "liger_kernel", "mamba_ssm", "causal_conv1d", "torchao", "tiktoken",
-    "datasets", "transformers", "tokenizers", "xformers", "kernels", "fla", "einops", "lz4", "blosc2", "cutlass",
+    "datasets", "transformers", "tokenizers", "xformers", "fla", "einops", "lz4", "blosc2", "cutlass",
     "cupy", "sklearn", "pandas", "accelerate", "safetensors", "quack", "tilelang", "thunderkittens", "torchvision",
     "torchaudio", "pyarrow", "mlx", "jax", "tensorflow", "gram_newton_schulz", "soap", "heavyball", "muon", "dion",
     "constriction", "zstd", "snappy", "pyzstd", "cython", "pybind11", "torch_optimizer", "schedulefree", "lion_pytorch",

@@ -13,6 +13,7 @@ torch: Any = pytest.importorskip("torch")
 
 from auditor.behaviour.shims import flash_attention, flex  # noqa: E402
 from auditor.behaviour.shims.context import ShimContext  # noqa: E402
+from auditor.behaviour.shims.errors import GuestUnsupported  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,20 @@ def test_dense_attention(module: str, case: dict[str, Any], s: int, t: int, h: i
     left, right = case.get("window_size", (-1, -1))
     expected = brute(q[0], k[0], v[0], case.get("causal", False), left, right, case.get("softcap", 0.0))
     assert out.shape == q.shape and torch.allclose(out[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("repo", ["someone/flash-attention-3", "kernels-community/flash-attn3", "x/flash-attn2"])
+def test_kernels_of_the_hub(repo: str) -> None:
+    kernel = importlib.import_module("kernels").get_kernel(repo)
+    q, k, v = tensors(5, 5, 2, 2)
+    expected = importlib.import_module("flash_attn_interface").flash_attn_func(q, k, v, causal=True)
+    for function in (kernel.flash_attn_func, kernel.flash_attn_interface.flash_attn_func):
+        assert torch.equal(function(q, k, v, causal=True), expected)
+
+
+def test_planted_another_kernel_of_the_hub_stops_the_run() -> None:
+    with pytest.raises(GuestUnsupported, match="get_kernel"):
+        importlib.import_module("kernels").get_kernel("someone/activation")
 
 
 def test_scale_dtype_and_what_is_returned() -> None:

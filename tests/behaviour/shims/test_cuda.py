@@ -6,7 +6,7 @@ import pytest
 
 torch: Any = pytest.importorskip("torch")
 
-from auditor.behaviour.shims import cuda  # noqa: E402
+from auditor.behaviour.shims import cuda, device  # noqa: E402
 from auditor.behaviour.shims.context import ShimContext  # noqa: E402
 from auditor.behaviour.shims.errors import GuestUnsupported  # noqa: E402
 
@@ -120,3 +120,8 @@ def test_everything_is_put_back(ctx: ShimContext) -> None:
     ctx.restore()
     assert torch.cuda.Event is not None and not hasattr(torch.cuda.Event, "at")
     assert torch.cuda.get_device_name is not None and "shims" not in torch.cuda.is_available.__module__
+
+
+def test_a_tensor_may_be_tied_to_a_stream(ctx: ShimContext) -> None:
+    device.install(ctx)
+    assert torch.ones(2).record_stream(torch.cuda.current_stream()) is None
