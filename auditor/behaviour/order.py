@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.scores import NOWHERE, ScoreTable
 
+FEW = 0.1
+"""Share of the tokens read before the pass that a cut must change at least."""
 BEYOND = 13
 """Scores beyond a middle at which a cut lies: fewer than a row has, and at no fraction of a row's usual lengths."""
 
@@ -48,10 +50,14 @@ def cut_at(found: Pass, tokens: int, index: int, why: str) -> Cut:
     return Cut(index, keep, why)
 
 
-def cuts(found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: int) -> list[Cut]:
-    """Two or three cuts: inside a chunk near the middle, inside the last tenth, and just after a chunk's edge.
+def cuts(
+    found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: int, read: NDArray[np.int64] | None = None
+) -> list[Cut]:
+    """Two to four cuts: inside a chunk near the middle, inside the last tenth, and just after a chunk's edge.
 
     ``trained`` holds the event numbers at which weights were updated; a chunk is what is scored between two of them.
+    ``read`` holds the positions that the model read before the pass: where the cut in the middle would leave nearly all
+    of them as they are, one in the middle of them comes first.
     """
     size = found.positions.size
     seqs = scores.seq[found.scores]
@@ -59,7 +65,11 @@ def cuts(found: Pass, scores: ScoreTable, trained: NDArray[np.int64], tokens: in
     groups = (_rows(found, scores), seqs, chunk)
     chosen = [cut_at(found, tokens, _inside(groups, size // 2), "inside a chunk, near the middle of the pass")]
     late = _inside(groups, size - max(2, size // 20))
-    if late > chosen[0].index:
+    when = np.sort(first_scored(found, tokens)[read]) if read is not None else np.zeros(0, np.int64)
+    if when.size and (when >= chosen[0].index).mean() < FEW:
+        early = _inside(groups, int(when[when.size // 2]))
+        chosen.insert(0, cut_at(found, tokens, early, "in the middle of what was read before the pass"))
+    if late > chosen[-1].index:
         chosen.append(cut_at(found, tokens, late, "in the last tenth of the pass"))
     edges = np.flatnonzero(np.diff(chunk)) + 1
     if edges.size > 1:

@@ -14,6 +14,7 @@ from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import Cut, comparable, cuts
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
+from auditor.behaviour.readings import read_before
 from auditor.behaviour.run import Run
 from auditor.behaviour.scale.model import Failure, Frame, Plan
 from auditor.behaviour.scale.plan import plan as make_plan
@@ -146,7 +147,8 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
     assert a is not None
     if a.judged is not None:
         _perturb(session, options, trial)
-        chosen = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size)[: options.varied_runs]
+        found = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size, read_before(a))
+        chosen = found[: options.varied_runs]
         for index, cut in enumerate(chosen):
             _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
             b = varied(session, options, trial, cut, index + 1)

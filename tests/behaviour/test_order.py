@@ -130,3 +130,13 @@ def test_other_tokens_at_the_same_moments_are_a_problem_and_no_pass() -> None:
     assert a.judged is not None
     found = compare(a, b, cut_at(a.judged, 1025, 520, ""))
     assert not found.differs and found.problem
+
+
+def test_a_cut_lies_in_what_was_read_before_the_pass() -> None:
+    found, scores = made(np.arange(1, 1025))
+    none, size = np.zeros(0, np.int64), world().val.tokens.size
+    plain = [cut.index for cut in cuts(found, scores, none, size)]
+    assert [c.index for c in cuts(found, scores, none, size, np.arange(1, 1025))] == plain
+    early = cuts(found, scores, none, size, np.arange(1, 257))
+    assert 64 < early[0].index < 192 and [c.index for c in early[1:]] == plain
+    assert not early[0].keep[1:257].all()
