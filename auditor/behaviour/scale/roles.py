@@ -72,7 +72,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("chunk", r"(?:^|_)chunk(?:_?(?:tokens?|size|len|length|toks))?$|(?:^|_)chunks?_(?:size|len|tokens)$"
               r"|^(?:segment|block|shard|window)_tokens$|(?:^|_)segment_(?:size|len)$"),
     ("batch", r"(?:^|_)batch(?:_(?:seqs|size|windows|docs|sequences|samples|chunks))?$|^(?:b_?seqs|batch_n|bsz|bs)$"
-              r"|(?:^|_)(?:micro|device)_batch\w*$|(?:^|_)slice_seqs$|_seqs$"),
+              r"|(?:^|_)(?:micro|device)_batch\w*$|(?:^|_)slice_seqs$|(?<!^num)(?<!^n)_seqs$"),
     ("calib", r"calib\w*(?:batches|samples|seqs|steps|n|tokens)?$|(?:^|_)(?:n_|num_)?calib\w*$"
               r"|hessian\w*_(?:batches|samples|seqs)$"
               r"|^gptq_(?:n_)?(?:samples|batches|seqs|n_samples)$|^(?:num|n)_(?:seqs|samples)$|^n_?samples$"),

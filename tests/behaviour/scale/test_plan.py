@@ -47,10 +47,10 @@ CONSTANTS = [
     ("NGRAM_BUCKETS = 1 << 22", "NGRAM_BUCKETS = 1024"),
     ("ngram_buckets = 4_194_304  # wide", "ngram_buckets = 1024  # wide"),
     ("class H:\n    train_seq_len: int = 2048", "class H:\n    train_seq_len: int = 128"),
-    ("def f(x, stride=64, batch_seqs: int = 96): pass", "def f(x, stride=32, batch_seqs: int = 32): pass"),
+    ("def f(x, stride=256, batch_seqs: int = 96): pass", "def f(x, stride=64, batch_seqs: int = 32): pass"),
     ("f(1, n_samples=64, seq_len=2048)", "f(1, n_samples=2, seq_len=128)"),
     ('C = {"model_dim": 512, "lr": 3}', 'C = {"model_dim": 64, "lr": 3}'),
-    ("A, eval_stride = 7, 64", "A, eval_stride = 7, 32"),
+    ("A, eval_stride = 7, 256", "A, eval_stride = 7, 64"),
     ("é = 'é'; max_steps = 9000; ö = 2", "é = 'é'; max_steps = 6; ö = 2"),
     ("if t.numel() <= 65536: pass", "if t.numel() <= 1024: pass"),
     ("from dataclasses import field\nclass H:\n    ttt_epochs: int = field(default=30)",
@@ -91,13 +91,13 @@ def test_what_is_no_size_stays_as_written(line: str) -> None:
 
 
 def test_lines_keep_their_numbers_and_everything_else_its_meaning() -> None:
-    text = DIMS + 'x = (\n    1 <<\n    22)\nstride = 64\n"""\nstride = 64\n"""\n'
+    text = DIMS + 'x = (\n    1 <<\n    22)\nstride = 256\n"""\nstride = 256\n"""\n'
     text += "def f(seq_len=2048):\n    return seq_len\n"
     found = made(text).files["train_gpt.py"]
     old, new = ast.walk(ast.parse(text)), ast.walk(ast.parse(found))
     for a, b in zip(old, new, strict=True):
         assert type(a) is type(b) and getattr(a, "lineno", 0) == getattr(b, "lineno", 0)
-    assert found.count("stride = 64") == 1  # the one in the text
+    assert found.count("stride = 256") == 1  # the one in the text
 
 
 def test_a_rewrite_is_a_change_with_its_place() -> None:
