@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,36 @@ def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pa
         for value, decimals in wanted
         if (match := _stretch(how, tally, report, value, decimals, scores)) is not None
     ]
-    return max(matches, key=_merit, default=None)
+    best = max(matches, key=_merit, default=None)
+    if best is not None and best.exact:
+        return best
+    return _set_back(report, events, scores, wanted) or best
+
+
+def _set_back(
+    report: Report, events: Sequence[Event], scores: ScoreTable, wanted: Iterable[tuple[float, int]]
+) -> Pass | None:
+    """A pass that adds up tokens several times, with the sum set back in between: the last value of each makes
+    ``wanted``, digit for digit."""
+    sharp = [printed for printed in wanted if printed[1] >= DIGITS]
+    for how, tally in tallies(events, scores, report.seq) if sharp else ():
+        if how != "added up":
+            continue
+        for start in np.flatnonzero(tally.begins(scores))[::-1][:TRIED]:
+            whole = _as_pass(how, tally, int(start), report, sharp[0], scores, True)
+            size = whole.positions.size
+            _, back = np.unique(whole.positions[::-1], return_index=True)
+            kept = np.sort(size - 1 - back)
+            if whole.once >= ONCE or kept.size < MIN_SCORES:
+                continue
+            for value, decimals in sharp:
+                found = replace(
+                    whole, value=value, decimals=decimals, scores=whole.scores[kept], values=whole.values[kept],
+                    positions=whole.positions[kept], seqs=whole.seqs[kept], offsets=whole.offsets[kept],
+                )  # fmt: skip
+                if found.exact:
+                    return found
+    return None
 
 
 def _neighbours(report: Report, events: Sequence[Event]) -> Iterator[tuple[float, int]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from auditor.behaviour.facts import Cause
 from auditor.behaviour.host import RunLog
-from auditor.behaviour.questions import coverage
+from auditor.behaviour.questions import coverage, score_before_update
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import Locator
 from auditor.core.types import Outcome
@@ -63,13 +64,35 @@ def _coarse(script: Script, mean: float, decimals: int = 4) -> Run:
 def test_a_pass_begins_where_an_evaluation_begins() -> None:
     """With a coarse figure, what an evaluation added up last may seem to belong to the one after it."""
     rows = list(range(1, world().val.tokens.size, ROW))
-    script = Script().sweep(rows[::-1], values=lambda loss, _: 0.0 * loss + 6.9)
+    script = Script().sweep([*rows[6:], *rows[:6]], values=lambda loss, _: 0.0 * loss + 6.9)
     script.add("Printed", text="step val_loss:6.9000", stream="out", site=["train_gpt.py", 40, "main"])
-    script.sweep(rows[1:], values=lambda loss, _: 0.0 * loss + 6.9)
+    script.sweep([*rows[:5], *rows[6:]], values=lambda loss, _: 0.0 * loss + 6.9)
     run = _coarse(script, 6.9)
     assert run.judged is not None
     assert run.judged.begins and run.judged.once == 1.0
     assert run.judged.positions.size == world().val.tokens.size - 1 - ROW
+
+
+def _adapt(script: Script, low: int, high: int) -> None:
+    first = script.score(low, high, grad=True, line=31, function="adapt")
+    script.train(first, high - low, before=float(first))
+
+
+def test_of_several_epochs_the_last_one_counts_where_the_sum_is_set_back() -> None:
+    script, rows = Script(), list(range(1, world().val.tokens.size, ROW))
+    losses = []
+    for batch, worse in ((rows[:16], 0.013), (rows[16:], 0.0)):
+        for epoch in range(3):
+            before, shift = script.total, worse - 0.1 * epoch
+            script.sweep(batch, values=lambda loss, _, shift=shift: loss + shift, after=_adapt)
+        losses.append(script.total - before)
+    run = _coarse(script, sum(losses) / (world().val.tokens.size - 1), 8)
+    assert run.judged is not None
+    assert run.judged.exact and run.judged.once == 1.0
+    assert coverage.ask(run, world()).outcome is Outcome.CLEAR
+    answer = score_before_update.ask(run, world())
+    assert answer.outcome is Outcome.FOUND
+    assert answer.evidence[0].cause is Cause.TRAINED_IN_PASS
 
 
 def test_overlapping_losses_of_the_model_are_no_pass() -> None:
