@@ -82,7 +82,8 @@ def tallies(events: Sequence[Event], scores: ScoreTable, before: int) -> Iterato
         if event.kind != "Summed":
             continue
         file, line, function = event.fields["site"]
-        real = event.arrays["values"] != 0.0  # what a mask set to nothing is no score
+        # what a mask set to nothing is no score, but a term of its own is one: a mixture may be sure of a token
+        real = (event.arrays["values"] != 0.0) | (event.fields.get("how") == "term")
         labels, values = event.arrays["labels"][real], as_losses(event.arrays["values"])[real]
         if not labels.size or (labels >= 0).mean() < 0.5 or labels.max() >= scores.position.size:
             continue

@@ -97,9 +97,16 @@ class Tracked(np.ndarray[Any, Any]):
         labels = self.labels[_plain(index)]
         if isinstance(out, Tracked):
             out.labels = labels
-        elif self.reduced is not None and np.ndim(out) == 0:
-            self.reduced("item", out, np.atleast_1d(labels), out)
+        elif np.ndim(out) == 0:
+            return self._single(out, int(labels))
         return out
+
+    def _single(self, value: Any, label: int) -> Any:
+        """One element as a number that keeps its label."""
+        recorder = getattr(self.reduced, "__self__", None)
+        if label < 0 or recorder is None:
+            return value
+        return Number(float(value), label, recorder._term)
 
     def _pick(self, index: Any, out: Any) -> Any:
         """Entries by token out of rows over the vocabulary."""
@@ -122,7 +129,7 @@ class Tracked(np.ndarray[Any, Any]):
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(index, value)
         if self.labels is not None:
-            given = getattr(value, "labels", None)
+            given = value.label if type(value) is Number else getattr(value, "labels", None)
             if given is not None:  # else another value for the same scores
                 self.labels[_plain(index)] = given
 

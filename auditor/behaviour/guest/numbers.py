@@ -32,6 +32,10 @@ class Number(float):
     def __reduce__(self) -> Any:
         return (float, (float(self),))
 
+    def item(self) -> Number:
+        """As numpy's scalars have it."""
+        return self
+
     def _with(self, value: Any) -> Any:
         if type(value) is not float:
             return value

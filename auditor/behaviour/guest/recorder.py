@@ -24,6 +24,8 @@ from auditor.behaviour.shims.context import ShimContext
 
 CALLERS = 12
 MAX_SCORES = 40_000_000
+ROOM = (1024, 1 << 15)
+"""Sizes of the arrays that are watched from the start, for they may come to hold a loss for each token."""
 
 
 class Recorder(TrainingWatch):
@@ -101,6 +103,19 @@ class Recorder(TrainingWatch):
             self.ctx.patch(math, name, keeping(getattr(math, name)))
         for name in ("array", "asarray", "sum", "mean"):
             self.ctx.patch(np, name, self._from_list(name, getattr(np, name)))
+        for name in ("zeros", "full", "empty", "ones"):
+            self.ctx.patch(np, name, self._room(getattr(np, name)))
+
+    def _room(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """New arrays that may come to hold a loss for each token: what is put into them keeps its labels."""
+
+        def make(*args: Any, **kwargs: Any) -> Any:
+            made = original(*args, **kwargs)
+            if made.ndim == 1 and made.dtype.kind == "f" and ROOM[0] <= made.size <= ROOM[1]:
+                return tracked(made, np.full(made.size, -1, np.int64), self._summed, self._picked)
+            return made
+
+        return make
 
     def _from_list(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def convert(values: Any, *args: Any, **kwargs: Any) -> Any:
@@ -278,6 +293,8 @@ class Recorder(TrainingWatch):
         return result
 
     def _summed(self, how: str, values: Any, labels: Labels, result: Any) -> None:
+        if labels.max(initial=-1) < 0:
+            return
         if torch.is_tensor(values):
             values = values.detach().to(torch.float64).numpy()
         total = 0.0

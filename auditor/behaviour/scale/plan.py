@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from auditor.behaviour.scale.config import config_values
 from auditor.behaviour.scale.evaluate import Scope, worth
 from auditor.behaviour.scale.launch import launch_env, required_env
+from auditor.behaviour.scale import tables
 from auditor.behaviour.scale.model import Change, Plan
 from auditor.behaviour.scale.paths import path_env, places_of
 from auditor.behaviour.scale.rewrite import Span, literal_text, replace_spans, with_helpers
@@ -86,8 +87,10 @@ def build(
     env = {**launch, **path_env(sites, launch)}
     changes, edits, argv = choose(sites, shape, LEVELS[level], tweaks, env, submission.launch.argv,
                                   tuple(s.parsed.text for s in sources))
+    if LEVELS[level].dim is not None:
+        changes += shrink_tables(sources, edits)
     scope.env = env
-    spec = world_of(sites, scope, launch)
+    spec = world_of(sites, scope, launch, changes)
     env.update(required_env(sites, env, spec.vocab_size))
     return Plan(
         files={guest_path(s.file.path): edited(s.parsed, edits.get(s.file.path, [])) for s in sources},
@@ -201,6 +204,20 @@ def choose(
     return tuple(changes), edits, tuple(words)
 
 
+def shrink_tables(sources: list[Source], edits: dict[str, list[tuple[Span, str]]]) -> tuple[Change, ...]:
+    """Shrink the tables whose size is written out; ``edits`` is extended in place."""
+    changes: list[Change] = []
+    for source in sources:
+        tree = source.parsed.tree
+        if tree is None:
+            continue
+        mine = edits.setdefault(source.file.path, [])
+        more, added = tables.shrink(source.file.path, tree, {span for span, _ in mine})
+        changes += more
+        mine += added
+    return tuple(changes)
+
+
 def zero_is_last_only(words: str, text: str) -> bool:
     """Whether ``text`` validates after the last step whatever ``words`` is, and never else when it is 0."""
     name = rf"(?:\w+\.)*{re.escape(words)}"
@@ -240,9 +257,10 @@ def set_option(words: list[str], name: str, value: str) -> None:
     words += [name, value]
 
 
-def world_of(sites: list[Site], scope: Scope, launch: Mapping[str, str]) -> WorldSpec:
-    """Vocabulary, kind of tokenizer and BOS that the script expects."""
+def world_of(sites: list[Site], scope: Scope, launch: Mapping[str, str], changes: tuple[Change, ...]) -> WorldSpec:
+    """Vocabulary, kind of tokenizer and BOS that the script expects, ``changes`` made."""
     vocab = next((int(n) for s in sites if role_of(s.words, s.value) == "vocab" and (n := number_of(s))), 1024)
+    vocab = next((int(c.new) for c in changes if c.role == "vocab"), vocab)
     paths = " ".join(
         str(launch.get(s.name, s.value)) for s in sites if s.how == "env" and ("path" in s.words or "dir" in s.words)
     )

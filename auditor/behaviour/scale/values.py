@@ -24,9 +24,11 @@ class Level:
     iterations: int
     accum: int = 8
     """Micro-batches of one training step, at most."""
+    vocab: int | None = None
+    """A vocabulary larger than this becomes so large: the tokenizer is the toy world's own."""
 
 
-LEVELS = (Level(64, 4, 128, 6, 2), Level(128, None, 256, 6), Level(None, None, 256, 3))
+LEVELS = (Level(64, 4, 128, 6, 2, 1024), Level(128, None, 256, 6), Level(None, None, 256, 3))
 """Tiny, small, and the claimed dimensions with tiny data."""
 
 
@@ -100,7 +102,7 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, toy_seq, longest, steps, first("vocab") or 1024, accum, _parts(sites),
+        toy_layers, toy_seq, longest, steps, min(first("vocab") or 1024, level.vocab or 65_536), accum, _parts(sites),
         round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
     )  # fmt: skip
 
@@ -199,6 +201,8 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
     match role:
         case "iterations":
             return shape.toy_iterations if value >= 50 else None
+        case "vocab":
+            return level.vocab if value >= 2048 else None
         case "warmup":
             return min(value, 1)
         case "inner_steps":
@@ -311,8 +315,10 @@ def _buckets(value: int) -> int | None:
     if value <= 1024:
         return None
     if value & (value - 1) == 0:
-        return 1024 if value >= 65_536 else 512
-    return 1021 if value % 2 else 640 if value % 64 == 0 else 1000
+        return 256 if value >= 65_536 else 512
+    if value % 2:
+        return 251 if value >= 65_536 else 1021
+    return 640 if value % 64 == 0 else 1000
 
 
 _MULTIPLES = frozenset(

@@ -46,6 +46,8 @@ class ShimContext:
     run_dir: str = "/golf/run"
     """The script's folder; frames below it are the submission's own."""
     seed: int = 0
+    take_turns: bool = True
+    """Let whoever starts a thread wait until it ends or falls idle."""
     real_bfloat16: bool = False
     """Compute in bfloat16 where the script does, instead of in float32."""
     _undo: list[Callable[[], None]] = field(default_factory=list)
