@@ -68,6 +68,21 @@ class Script:
         self.add("Scored", {"targets": targets, "loss": losses.astype(np.float32)}, **fields, site=site, **more)
         return first
 
+    def score_rows(self, starts: list[int]) -> int:
+        """Scores of several rows in one call; the number of the first."""
+        where = np.concatenate([np.arange(low, low + ROW) for low in starts])
+        first, self.scores = self.scores, self.scores + where.size
+        fields = {"first": first, "how": "cross_entropy", "grad": False, "shape": [len(starts), ROW]}
+        targets, losses = world().val.tokens[where].astype(np.int32), np.full(where.size, 7.0, np.float32)
+        self.add("Scored", {"targets": targets, "loss": losses}, **fields, site=["train_gpt.py", 10, "evaluate"])
+        return first
+
+    def count_again(self, first: int) -> Run:
+        """Print the mean of the scores from ``first`` on, over the whole stream, alone."""
+        self.total, self.count, self.bytes = 0.0, 0, 0
+        self.count_in(first, np.full(self.scores - first, 7.0), 1)
+        return self.print()
+
     def count_in(self, first: int, values: NDArray[np.float64], low: int) -> None:
         """Add scores to the printed total."""
         labels = np.arange(first, first + values.size)
@@ -353,6 +368,11 @@ def test_causes_are_told_apart() -> None:
     assert attribute(alone, _difference(alone)).cause is Cause.UNKNOWN
     assert attribute(twice, _difference(twice, 1024)).cause is Cause.SAME_FORWARD, "no earlier pass shows in one row"
     assert attribute(run, _difference(run, 1024)).cause is Cause.SAME_FORWARD
+    windows = Script().sweep()
+    first = windows.score_rows(list(range(1, world().val.tokens.size, ROW)))
+    both = windows.count_again(first)
+    assert attribute(both, _difference(both, 1024)).cause is Cause.SAME_FORWARD, "one call, rows of its own"
+    assert attribute(both, _difference(both)).cause is Cause.SCORED_BEFORE
 
 
 def test_the_pass_s_own_reading_is_no_earlier_one() -> None:

@@ -17,7 +17,7 @@ from auditor.behaviour.scores import NOWHERE, Locator
 from auditor.behaviour.wire import Event
 
 ELSEWHERE = 16
-"""Scores in calls without changed tokens that must stand still before a call of its own is blamed."""
+"""Scores in rows or calls without changed tokens that must stand still before their own one is blamed."""
 SMALL = 0.02
 """Share of the model's parameters up to which an optimised vector is a delta or a bias, no adaptation of weights."""
 
@@ -149,18 +149,20 @@ def _in_window(run: Run, changed: NDArray[np.bool_], first: int) -> bool:
 
 
 def _in_own_forward(run: Run, difference: Comparison, changed: NDArray[np.bool_]) -> bool:
-    """Whether only scores differ that were made together with changed tokens, and those of other calls do not.
-
-    What an earlier pass left behind would show in those as well.
-    """
+    """Whether only scores differ that were made together with changed tokens, in one row or in one call, while those
+    of other rows or calls do not: what an earlier pass left behind would show in those as well."""
     found, table = run.judged, run.scores
     assert found is not None
     known = np.flatnonzero(table.position != NOWHERE)
-    holders = np.unique(table.seq[known[changed[table.position[known]]]])
+    touched = known[changed[table.position[known]]]
     chosen = comparable(found, table, difference.cut)
-    beside = np.isin(table.seq[found.scores[chosen]], holders)
     differs = np.isin(found.positions[chosen], difference.positions)
-    return bool((differs & beside).any() and not (differs & ~beside).any() and (~beside).sum() >= ELSEWHERE)
+    rows = table.seq * (run.stream.tokens.size + 1) + np.maximum(table.row, 0)
+    for group in (rows, table.seq):
+        beside = np.isin(group[found.scores[chosen]], np.unique(group[touched]))
+        if (differs & beside).any() and not (differs & ~beside).any() and (~beside).sum() >= ELSEWHERE:
+            return True
+    return False
 
 
 def _scored_before(run: Run, first: int) -> bool:
