@@ -22,6 +22,8 @@ from auditor.behaviour.wire import Event
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d{2,}(?:[eE][-+]?\d+)?")
 LOSS_RANGE = (1e-4, 60.0)
+LABEL = 6
+"""Letters from which on a label is taken for one."""
 MIN_SCORES = 16
 NEAR_EVENTS = 40
 ONCE = 0.98
@@ -244,15 +246,20 @@ def last_sweep(report: Report, scores: ScoreTable) -> Pass | None:
     )  # fmt: skip
 
 
-def headline(found: Sequence[Report], stated: Sequence[str]) -> Report | None:
+def headline(found: Sequence[Report], stated: Sequence[str], source: str = "") -> Report | None:
     """The report that prints what the log's headline lines print; else the last one that names a BPB or a loss.
 
-    ``stated`` are log lines of the claimed score; lines are compared with their numbers taken out.
+    ``stated`` are log lines of the claimed score; lines are compared with their numbers taken out. Where ``source``,
+    the script's text, can print the claimed line and the run did not, there is none: another line would be judged.
     """
     wanted = [_skeleton(line) for line in stated]
     for report in reversed(found):
         if _skeleton(report.text) in wanted:
             return report
+    labels = {label for line in wanted if len(label := _label(line)) >= LABEL}
+    if any(label in source for label in labels):
+        named = [r for r in found if _label(_skeleton(r.text)) in labels]
+        return named[-1] if named else None
     words = [set(w.split()) for w in wanted]
     best = max(found, key=lambda r: (_alike(r.text, words), r.seq), default=None)
     if best is not None and _alike(best.text, words) >= 0.6:
@@ -262,6 +269,11 @@ def headline(found: Sequence[Report], stated: Sequence[str]) -> Report | None:
         if named:
             return named[-1]
     return found[-1] if found else None
+
+
+def _label(skeleton: str) -> str:
+    """What stands before the first figure's name: ``final_ttt_exact`` of ``final_ttt_exact val_loss:#``."""
+    return re.split(r"\s*\b[\w.]*[:=]?\s*#", skeleton, maxsplit=1)[0].strip()
 
 
 def _skeleton(line: str) -> str:

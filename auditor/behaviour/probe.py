@@ -117,7 +117,7 @@ def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Pla
             trial.level, trial.versions = session.level, session.versions
             _say(options, "run A", None)
             log = session.run(trial.world.val, options.wall_seconds, branch=True)
-            trial.a = Run(log, trial.world.val, trial.world.spec, options.stated, "A")
+            trial.a = Run(log, trial.world.val, trial.world.spec, options.stated, "A", source_of(submission))
             trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
             if not log.ended:
                 trial.failures.append(log.failure())
@@ -244,6 +244,8 @@ def _why(trial: Trial) -> str:
         return trial.failures[-1] if trial.failures else "the script was not run"
     if not a.log.ended:
         return a.log.failure()
+    if a.headline is None and a.stated and a.reports:
+        return f"the toy run did not print the line of the claimed score ({a.stated[0].strip()[:80]})"
     if a.headline is None:
         return "the script ended without printing a score"
     return "" if a.judged is not None else "no recorded score stands behind the printed one"
@@ -263,6 +265,12 @@ def _notes(trial: Trial, answers: dict[Question, Answer]) -> tuple[str, ...]:
         notes.append(f"The toy run could not answer: {', '.join(sorted(unknown))}.")
     notes.append("A script written to detect the toy run can behave well under it.")
     return tuple(notes)
+
+
+def source_of(submission: Submission) -> str:
+    """The text of the script and its modules."""
+    files = (*((submission.entry,) if submission.entry else ()), *submission.modules)
+    return "\n".join(file.text for file in files)
 
 
 def failure_of(log: RunLog) -> Failure:

@@ -24,6 +24,8 @@ class Run:
     spec: WorldSpec
     stated: tuple[str, ...] = ()
     name: str = "A"
+    source: str = ""
+    """The script's text, by which it is known what it can print."""
     _passes: dict[int, passes.Pass | None] = field(default_factory=dict)
 
     @property
@@ -44,7 +46,7 @@ class Run:
     @cached_property
     def headline(self) -> passes.Report | None:
         """The line that states the score."""
-        return passes.headline(self.reports, self.stated)
+        return passes.headline(self.reports, self.stated, self.source)
 
     @cached_property
     def judged(self) -> passes.Pass | None:

@@ -141,10 +141,10 @@ def test_modules_are_planned_too_and_the_rest_is_copied() -> None:
     ("lines", "vocab", "kind", "bos"),
     [
         ('v = int(os.environ.get("VOCAB_SIZE", 1024))', 1024, "bpe", 1),
-        ('v = int(os.environ.get("VOCAB_SIZE", 8192))\nBOS_ID = 2', 8192, "bpe", 2),
-        ("class H:\n    vocab_size = 4096", 4096, "bpe", 1),
+        ('v = int(os.environ.get("VOCAB_SIZE", 8192))\nBOS_ID = 2', 1024, "bpe", 2),
+        ("class H:\n    vocab_size = 4096", 1024, "bpe", 1),
         ('v = int(os.environ.get("VOCAB_SIZE", 260))', 260, "bytes", 1),
-        ('v = int(os.environ.get("VOCAB_SIZE", 8192))\nc = os.environ.get("CASEOPS_ENABLED", "1")', 8192, "caseops", 1),
+        ('v = int(os.environ.get("VOCAB_SIZE", 8192))\nc = os.environ.get("CASEOPS_ENABLED", "1")', 1024, "caseops", 1),
     ],
 )
 def test_the_world_is_the_one_that_the_script_expects(lines: str, vocab: int, kind: str, bos: int) -> None:
@@ -159,7 +159,7 @@ def test_a_default_that_hangs_on_a_branch_follows_the_launch() -> None:
         'vocab_size = int(os.environ.get("VOCAB_SIZE", str(size)))\n'
     )
     assert made(text).world.vocab_size == 1024
-    assert made(text, env={"KIND": "Large"}).world.vocab_size == 8192
+    assert made(text, env={"KIND": "Large"}).env["VOCAB_SIZE"] == "1024"
 
 
 def test_a_batch_holds_the_longest_sequence() -> None:
