@@ -261,6 +261,17 @@ def test_wrong_bytes_are_not_excused_by_a_missing_loss() -> None:
     assert byte_accounting.ask(run, world()).outcome is not Outcome.CLEAR
 
 
+def test_bytes_of_tokens_that_were_not_seen_are_not_held_against_the_whole_stream() -> None:
+    def answer(factor: float) -> Outcome:
+        script = Script().sweep()
+        loss = 0.9 * script.total / script.count
+        bpb = factor * loss * script.count / math.log(2) / script.bytes
+        return byte_accounting.ask(script.print(bpb, loss), world()).outcome
+
+    assert answer(1.002) is Outcome.UNKNOWN
+    assert answer(0.85) is Outcome.FOUND
+
+
 def test_causes_of_wrong_bytes_are_told() -> None:
     run = Script().sweep().print()
     size, count = int(world().val.bytes[1:].sum()), world().val.tokens.size - 1

@@ -18,6 +18,8 @@ from auditor.core.types import Confidence, Outcome
 
 TOLERANCE = 5e-4
 """Relative; the first token or a document's first space may be counted either way."""
+LOOSE = 0.03
+"""Relative, where it is not known which tokens were scored: other tokens have other bytes."""
 
 UNMATCHED = 0.02
 """Relative; a printed loss whose tokens are not known may be that of longer or shorter ones than the stream has."""
@@ -43,6 +45,10 @@ def ask(run: Run, world: World) -> Answer:
     matched = run.judged is not None and run.judged.matched
     if not sure or (not matched and abs(told.bpb - value) <= UNMATCHED * value):
         return unknown(question, f"the printed {told.bpb:.6f} bits per byte belong to losses that were not recorded")
+    matched = run.judged is not None and run.judged.matched
+    if not matched and abs(told.bpb / value - 1.0) < LOOSE:
+        said = f"the printed {told.bpb:.6f} bits per byte would be {value:.6f} over the whole stream"
+        return unknown(question, f"{said}; which of its tokens the printed loss is made of was not seen")
     return _wrong(run, world, told, value, count, size)
 
 
