@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from auditor.core.submission import LogFile, Setting
 from auditor.core.syntax import parse_python
@@ -17,6 +17,8 @@ from auditor.core.types import Place
 from auditor.intake.knobs import Knobs
 from auditor.intake.logged import source_end
 
+SOME = "some logs"
+"""``how`` of a setting that fewer than half of the logs prove."""
 MIN_PREFIX = 8
 """Shortest literal beginning of a printed line that counts as its mark."""
 MAX_PRINTS = 2_000
@@ -151,11 +153,16 @@ def _function_facts(scan: _Scan) -> dict[str, Facts]:
 
 
 def _found(marks: dict[str, Facts], logs: Iterable[LogFile]) -> dict[str, Setting]:
-    """The first log line that proves each fact; contradicting facts (two values) are dropped."""
+    """The first log line that proves each fact; contradicting facts (two values) are dropped.
+
+    A fact that fewer than half of the logs prove has ``how`` = `SOME`.
+    """
     index: dict[str, list[str]] = {}
     for prefix in marks:
         index.setdefault(prefix[:MIN_PREFIX], []).append(prefix)
     values: dict[str, dict[str, Setting]] = {}
+    proving: dict[str, set[str]] = {}
+    logs = list(logs)
     for log in logs:
         start = source_end(log.lines)
         for number, line in enumerate(log.lines[start:], start + 1):
@@ -164,4 +171,7 @@ def _found(marks: dict[str, Facts], logs: Iterable[LogFile]) -> dict[str, Settin
                     for name, value in marks[prefix]:
                         place = Place(log=log.path, line=number)
                         values.setdefault(name, {}).setdefault(value, Setting(name, value, place, "log"))
-    return {name: next(iter(found.values())) for name, found in values.items() if len(found) == 1}
+                        proving.setdefault(name, set()).add(log.path)
+    sure = {name: next(iter(found.values())) for name, found in values.items() if len(found) == 1}
+    few = {name for name, paths in proving.items() if 2 * len(paths) < len(logs)}
+    return {name: replace(s, how=SOME) if name in few else s for name, s in sure.items()}

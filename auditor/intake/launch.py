@@ -13,7 +13,7 @@ from typing import Any
 
 from auditor.core.submission import JsonDoc, Launch, LogFile, Setting
 from auditor.core.types import Place
-from auditor.intake.implied import implied_settings
+from auditor.intake.implied import SOME, implied_settings
 from auditor.intake.knobs import Knobs, to_env
 from auditor.intake.logged import environment_lines, logged_settings, main_logs, world_size
 from auditor.intake.readme import blocks, settings_in_tables
@@ -102,6 +102,7 @@ def read_launch(sources: Sources) -> Launch:
     if best is not None:
         _add(env, _settings(best), replace=True)
         notes += _alternatives(best, candidates)
+    notes += _of_other_runs(logged, best, sources.knobs)
     _add(env, _echoed(sources), replace=True)
     _add(env, _wrapper(sources, forced=True), replace=True)
     notes += _reconcile(env, logged, sources.knobs)
@@ -260,6 +261,19 @@ def _wrapper(sources: Sources, *, forced: bool) -> list[Setting]:
         for name, value, line, only_if_unset, file in sources.wrapper_env
         if only_if_unset is not forced
     ]
+
+
+def _of_other_runs(logged: dict[str, Setting], best: Candidate | None, knobs: Knobs) -> list[str]:
+    """Take back flags that a few logs prove and that the launch command sets otherwise: those logs are other runs'."""
+    notes: list[str] = []
+    stated = best.command.env if best is not None else {}
+    for variable, (value, line) in stated.items():
+        name = knobs.env.get(variable) or variable.lower()
+        setting = logged.get(name)
+        if setting is not None and setting.how == SOME and not same(value, setting.value):
+            del logged[name]
+            notes.append(f"{variable}: {setting.origin} shows {setting.value}, most logs and line {line} do not")
+    return notes
 
 
 def _echoed(sources: Sources) -> list[Setting]:

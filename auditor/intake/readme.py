@@ -77,7 +77,7 @@ def settings_in_tables(text: str) -> dict[str, tuple[str, int]]:
 _PROSE = re.compile(
     r"(?i)\b(set|setting|disabl|turn|unset|if|without|ablat|default|optional|when|instead|try|tried|can|could|vs|versus|"
     r"rather|previous|worse|fail|sweep|test|compar|swap|replac|remov|off|would|should|use|not|no|was|old|smoke|dry|sanity|"
-    r"debug)"
+    r"debug|other|toggle)"
 )
 
 

@@ -177,6 +177,23 @@ def test_a_log_line_proves_the_flag_that_it_stands_under(make: Make) -> None:
     assert str(launch.env["TTT_ENABLED"].origin) == "train.log:5"
 
 
+COMMAND = "## Run\n```bash\nTTT_ENABLED={} TTT_EPOCHS=4 torchrun --nproc_per_node=8 train_gpt.py\n```\n"
+
+
+@pytest.mark.parametrize(("stated", "proving", "expected"), [("0", 1, "0"), ("0", 2, "1"), ("1", 1, "1")])
+def test_a_few_logs_do_not_overrule_the_command(make: Make, stated: str, proving: int, expected: str) -> None:
+    lines = "adapting: epochs 3\n"
+    logs = {f"train_seed{n}.log": LOG + (lines if n < proving else "") for n in range(3)}
+    env = _env(_launch(make, {**logs, "README.md": COMMAND.format(stated)}))
+    assert env["TTT_ENABLED"] == expected
+
+
+def test_planted_a_few_logs_still_prove_what_the_command_leaves_open(make: Make) -> None:
+    logs = {f"train_seed{n}.log": LOG + ("adapting: epochs 3\n" if n < 1 else "") for n in range(3)}
+    readme = COMMAND.replace("TTT_ENABLED={} ", "")
+    assert _env(_launch(make, {**logs, "README.md": readme}))["TTT_ENABLED"] == "1"
+
+
 def test_a_line_that_is_printed_elsewhere_too_proves_nothing(make: Make) -> None:
     more = SCRIPT + "\n\ndef other():\n    print('adapting: epochs by hand')\n"
     launch = load_submission(make({"train_gpt.py": more, "train.log": LOG + "adapting: epochs 3\n"})).launch
@@ -244,5 +261,5 @@ def test_hostile_readmes_do_not_hang(make: Make, tmp_path: Path) -> None:
 
 def test_prose_about_another_run_sets_nothing(make: Make) -> None:
     readme = "## Run\nSet `TTT_ENABLED=0` to disable it; TTT_LR=9 was worse.\n- without it: `TTT_EPOCHS=1`\n"
-    readme += "- a `TTT_MODE=lora` smoke log\n"
+    readme += "- a `TTT_MODE=lora` smoke log\nOther toggles: `SLOT=1`.\n"
     assert _env(_launch(make, {"README.md": readme})) == {}
