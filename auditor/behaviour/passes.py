@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -130,27 +131,46 @@ def find_pass(report: Report, events: Sequence[Event], scores: ScoreTable) -> Pa
 def _set_back(
     report: Report, events: Sequence[Event], scores: ScoreTable, wanted: Iterable[tuple[float, int]]
 ) -> Pass | None:
-    """A pass that adds up tokens several times, with the sum set back in between: the last value of each makes
-    ``wanted``, digit for digit."""
-    sharp = [printed for printed in wanted if printed[1] >= DIGITS]
+    """A pass that adds up tokens several times and keeps one value of each: where the last ones or those of each
+    document's best epoch make a number of ``wanted``, digit for digit."""
+    sharp = [printed for printed in wanted if printed[1] > DIGITS]
     for how, tally in tallies(events, scores, report.seq) if sharp else ():
         if how != "added up":
             continue
         for start in np.flatnonzero(tally.begins(scores))[::-1][:TRIED]:
             whole = _as_pass(how, tally, int(start), report, sharp[0], scores, True)
-            size = whole.positions.size
-            _, back = np.unique(whole.positions[::-1], return_index=True)
-            kept = np.sort(size - 1 - back)
-            if whole.once >= ONCE or kept.size < MIN_SCORES:
+            if whole.once >= ONCE:
                 continue
-            for value, decimals in sharp:
+            for kept, (value, decimals) in product((_last(whole), _lowest(whole)), sharp):
                 found = replace(
                     whole, value=value, decimals=decimals, scores=whole.scores[kept], values=whole.values[kept],
                     positions=whole.positions[kept], seqs=whole.seqs[kept], offsets=whole.offsets[kept],
                 )  # fmt: skip
-                if found.exact:
+                if found.exact and kept.size >= MIN_SCORES:
                     return found
     return None
+
+
+def _last(whole: Pass) -> NDArray[np.int64]:
+    """Indices of the last score of each position."""
+    _, back = np.unique(whole.positions[::-1], return_index=True)
+    return np.sort(whole.positions.size - 1 - back)
+
+
+def _lowest(whole: Pass) -> NDArray[np.int64]:
+    """Indices of the scores of that epoch which is the best of a document; between documents a token is not scored."""
+    positions, where = np.unique(whole.positions, return_inverse=True)
+    order = np.argsort(where, kind="stable")
+    first = np.searchsorted(where[order], np.arange(positions.size))
+    epoch = np.empty(where.size, np.int64)
+    epoch[order] = np.arange(where.size) - first[where[order]]
+    document = np.concatenate([[0], np.cumsum(np.diff(positions) > 1)])[where]
+    totals = np.zeros((int(document.max()) + 1, int(epoch.max()) + 1))
+    counts = np.zeros_like(totals)
+    np.add.at(totals, (document, epoch), whole.values)
+    np.add.at(counts, (document, epoch), 1)
+    totals[counts < counts.max(axis=1, keepdims=True)] = np.inf
+    return np.flatnonzero(epoch == totals.argmin(axis=1)[document])
 
 
 def _neighbours(report: Report, events: Sequence[Event]) -> Iterator[tuple[float, int]]:

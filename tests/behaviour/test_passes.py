@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from auditor.behaviour.facts import Cause
@@ -131,3 +133,20 @@ def test_where_two_rows_meet_the_token_belongs_to_the_row_that_ends() -> None:
     where = np.concatenate([*rows, np.arange(start + 65, start + 129)])
     found = Locator(world().val, world().spec).locate(tokens[where].astype(np.int32))
     assert (found == where).all()
+
+
+def test_of_several_epochs_the_best_one_of_each_document_may_count() -> None:
+    starts = [*world().val.starts.tolist(), world().val.tokens.size]
+    script, kept, count = Script(), 0.0, 0
+    for number, (low, high) in enumerate(pairwise(starts)):
+        best = np.inf
+        for epoch in range(3):
+            loss = np.full(high - low - 1, 6.9 + 0.01 * ((number + 2 * epoch) % 3) + 0.001 * number)
+            if loss.size:
+                script.count_in(script.score(low + 1, high, loss), loss, low + 1)
+                best = min(best, float(loss.sum()))
+        kept, count = kept + (best if high - low > 1 else 0.0), count + high - low - 1
+    run = _coarse(script, kept / count, 8)
+    assert run.judged is not None
+    assert run.judged.exact and run.judged.once == 1.0
+    assert run.judged.positions.size > 0.9 * count
