@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Kind, Outcome, Place, Ruling
+from auditor.core.types import Kind, Place, Ruling
 from auditor.record.facts import Over, RecordFacts
 from rules._record import RECORD, SCRIPT, finding, folder, log, metadata
-from rules._trace import always, ruled
 
 
 class ArtifactCap(Rule):
@@ -41,12 +39,6 @@ class ArtifactCap(Rule):
     kind = Kind.LIMIT
     authority = "README O1 [M]; regina-openai on #1809, cocohearts on #1959 [M]"
     since = "2026-03-18"
-    def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
-        """Found: the score does not come from the artifact whose bytes are counted."""
-        answer = ruled(facts, Question.ROUND_TRIP, self.id(), always(self.id()))
-        if answer.outcome is Outcome.CLEAR:
-            return Ruled.not_applicable("the score comes from the artifact; bytes are not judged at toy scale")
-        return answer
 
     VALID = [
         Example("under the cap by every reading", folder(submission=metadata(bytes_total=15_060_000))),

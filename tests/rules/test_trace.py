@@ -41,7 +41,7 @@ CASES: list[tuple[str, Question, Cause, dict[str, float]]] = [
     ("train-data-at-eval", DATA, Cause.UNKNOWN, {"kind": 2.0}),
     ("gptq-train-after-cap", DATA, Cause.UNKNOWN, {"kind": 3.0}),
     ("val-train", DATA, Cause.UNKNOWN, {"kind": 4.0}),
-    ("artifact-cap", Question.ROUND_TRIP, Cause.UNKNOWN, {"moved": 0.0}),
+    ("score-off-artifact", Question.ROUND_TRIP, Cause.UNKNOWN, {"moved": 0.0}),
 ]  # fmt: skip
 
 
