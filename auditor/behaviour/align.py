@@ -45,7 +45,7 @@ def after(run: Run, key: Key | None, seq: int) -> Key | None:
 
 
 def values_of(a: Run, b: Run, found: Pass, chosen: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What run ``b`` told at the moments of ``found``'s scores ``chosen``: values (NaN: nothing) and stream positions."""
+    """What run ``b`` told at the moments of ``found``'s scores ``chosen``: values (NaN: nothing), stream positions."""
     theirs = {key: seq for seq, key in keys(b.events).items()}
     events = {event.seq: event for event in b.events if event.kind in TOLD}
     ours = keys(a.events)

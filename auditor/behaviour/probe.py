@@ -171,7 +171,7 @@ def varied(session: Session, options: ProbeOptions, trial: Trial, cut: Cut, salt
 
 
 def _perturb(session: Session, options: ProbeOptions, trial: Trial) -> None:
-    """What follows with other weights in the artifact, as far as the first judged scores: from run A's paused copies."""
+    """What follows, in run A's paused copies, with other weights in the artifact: as far as the first judged scores."""
     a = trial.a
     assert a is not None and a.judged is not None
     paused = next((e.seq for e in a.events if e.kind == "Branched"), None)

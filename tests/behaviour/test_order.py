@@ -45,7 +45,9 @@ def test_training_tokens_are_nowhere() -> None:
     assert set(locate(world().train[0].tokens[:200].astype(np.int64))) == {NOWHERE}
 
 
-def made(order: NDArray[np.int64], row: NDArray[np.int64] | None = None, per_event: int = ROW) -> tuple[Pass, ScoreTable]:
+def made(
+    order: NDArray[np.int64], row: NDArray[np.int64] | None = None, per_event: int = ROW
+) -> tuple[Pass, ScoreTable]:
     """A pass that scores the positions ``order`` in this order, ``per_event`` in each call."""
     size = order.size
     seq = np.arange(size) // per_event
@@ -53,7 +55,9 @@ def made(order: NDArray[np.int64], row: NDArray[np.int64] | None = None, per_eve
     scores = ScoreTable(order, np.ones(size, np.float32), seq, rows, np.zeros(size, np.bool_))
     report = Report(10**6, "final val_loss:1.0", ("train_gpt.py", 1), ((1.0, 1),))
     numbers = np.arange(size)
-    return Pass(report, 1.0, numbers, np.ones(size), order, 0, int(seq[-1]), "added up", ("train_gpt.py", 1), seq, numbers), scores
+    site = ("train_gpt.py", 1)
+    found = Pass(report, 1.0, numbers, np.ones(size), order, 0, int(seq[-1]), "added up", site, seq, numbers)
+    return found, scores
 
 
 def test_a_cut_keeps_what_was_scored_before_it_in_the_submissions_order() -> None:

@@ -35,7 +35,8 @@ def frame(head: object, body: bytes = b"") -> bytes:
 @pytest.mark.parametrize("step", [1, 3, 1000])
 def test_events_come_back_whatever_the_pieces(step: int) -> None:
     losses = np.linspace(0, 1, 7, dtype=np.float32)
-    data = sent(("Scored", {"first": 3, "loss": losses, "targets": np.arange(7, dtype=np.int32)}), ("Printed", {"text": "é"}))
+    scored = {"first": 3, "loss": losses, "targets": np.arange(7, dtype=np.int32)}
+    data = sent(("Scored", scored), ("Printed", {"text": "é"}))
     decoder = Decoder()
     events: list[Event] = []
     for at in range(0, len(data), step):

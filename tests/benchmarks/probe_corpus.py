@@ -56,7 +56,8 @@ def _figures(facts: Any, trial: Any) -> dict[str, Any]:
     a = trial.a
     runs = [r for r in (a, *trial.varied, trial.perturbed) if r is not None]
     return {
-        "reached": facts.reached, "ended": bool(a and a.log.ended), "failure": facts.failure, "attempts": facts.attempts,
+        "reached": facts.reached, "ended": bool(a and a.log.ended), "failure": facts.failure,
+        "attempts": facts.attempts,
         "failures": trial.failures, "headline": facts.headline, "peak": trial.peak_bytes, "level": facts.level,
         "how": a.judged.how if a is not None and a.judged is not None else "",
         "cpu": [round(r.log.cpu_seconds, 2) for r in runs], "wall": [round(r.log.seconds, 2) for r in runs],

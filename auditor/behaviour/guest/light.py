@@ -20,7 +20,8 @@ _MORE = re.compile(
     rf"_dynamo\.(?!(?:{'|'.join(_SERVED)})\b)|from torch\._dynamo|custom_op|torch\.library"
 )
 _DEFAULTS = {
-    "cache_size_limit": 8, "recompile_limit": 8, "accumulated_cache_size_limit": 256, "accumulated_recompile_limit": 256,
+    "cache_size_limit": 8, "recompile_limit": 8, "accumulated_cache_size_limit": 256,
+    "accumulated_recompile_limit": 256,
     "suppress_errors": False, "optimize_ddp": True, "verbose": False, "automatic_dynamic_shapes": True,
 }  # fmt: skip
 

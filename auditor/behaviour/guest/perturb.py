@@ -171,7 +171,7 @@ def _changed_tensor(value: torch.Tensor, counter: list[int]) -> torch.Tensor:
 
 
 def _shifted(values: Any) -> Any:
-    """Scaled, and moved by a little that differs from weight to weight: zeros, and rows that a norm follows, move too."""
+    """Scaled, and moved by a little that differs from weight to weight: zeros and normed rows move too."""
     size = max(float(np.abs(values).mean()) if values.size else 0.0, LEAST)
     wave = (np.arange(values.size, dtype=np.float64).reshape(values.shape) % 7 - 3) / 3
     return values * SCALE + SHIFT * size * wave

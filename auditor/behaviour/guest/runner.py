@@ -109,7 +109,9 @@ def _hook_print(ctx: ShimContext, recorder: Recorder) -> None:
     """`print(..., file=f)` into a log file is a printed line too."""
     original = builtins.print
 
-    def printed(*values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False) -> None:
+    def printed(
+        *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+    ) -> None:
         if file is not None and file not in (sys.stdout, sys.stderr) and isinstance(file, io.TextIOBase):
             text = (" " if sep is None else sep).join(map(str, values))
             for line in text.splitlines():

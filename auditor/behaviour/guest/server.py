@@ -14,8 +14,8 @@ import json
 import os
 import resource
 import shutil
-import socket
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import sentencepiece  # noqa: F401
 import torch
-import torch.distributed  # noqa: F401
-import torch.nn.functional  # noqa: F401
-import torch.nn.parallel  # noqa: F401
+import torch.distributed
+import torch.nn.functional
+import torch.nn.parallel
 
 from auditor.behaviour.guest import branch, light
 from auditor.behaviour.guest.channel import Sender

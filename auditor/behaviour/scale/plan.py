@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from auditor.behaviour.scale import tables
 from auditor.behaviour.scale.config import config_values
 from auditor.behaviour.scale.evaluate import Scope, worth
 from auditor.behaviour.scale.launch import launch_env, required_env
-from auditor.behaviour.scale import tables
 from auditor.behaviour.scale.model import Change, Plan
 from auditor.behaviour.scale.paths import path_env, places_of
 from auditor.behaviour.scale.rewrite import Span, literal_text, replace_spans, with_helpers
@@ -76,7 +76,7 @@ def plan(submission: Submission) -> Plan:
 def build(
     submission: Submission, level: int, tweaks: Mapping[str, int], attempt: int, dropped: tuple[str, ...] = ()
 ) -> Plan:
-    """A plan at ``level``; ``tweaks`` chooses other values for single knobs, ``dropped`` settings stay unset: `retry`."""
+    """A plan at ``level``; ``tweaks`` chooses other values for knobs, ``dropped`` settings stay unset: `retry`."""
     if submission.entry is None:
         raise ValueError("no training script was found")
     found = survey(submission, dropped)

@@ -30,7 +30,7 @@ _NGRAM = r"(?:bigram|trigram|fourgram|[n\d]gram|ngram|hash|cache|table|bucket|ct
 
 _TABLE: tuple[tuple[str, str], ...] = (
     ("local", r"^(?:local_)?rank$|^world_size$|^local_world_size$"),
-    ("reserve", _words("reserved?") + ".*(?:seconds|secs?|ms)$"),
+    ("reserve", _words("reserved?", "finali[sz]e", "headroom") + ".*(?:seconds|secs?|ms)$"),
     ("wallclock", r"^(?:max_)?(?:train(?:ing)?_)?wall_?clock(?:_(?:seconds|secs?|s|limit|cap|budget))*$"
                   r"|^max_(?:train(?:ing)?_)?(?:seconds|time|minutes)$|^(?:train(?:ing)?_)?time_(?:limit|budget|cap)\w*$"
                   r"|^max_wall\w*$"),

@@ -7,15 +7,17 @@ interleaved alike.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import threading
-from io import open as io_open
 from typing import Any
 
 import torch.overrides
 
 from auditor.behaviour.shims.context import ShimContext
 
+_open = builtins.open
+"""The real one, whatever stands in for it later."""
 _modes: Any = torch.overrides._get_current_function_mode_stack
 
 LOOK_SECONDS = 0.02
@@ -26,7 +28,7 @@ MOST_LOOKS = 3000
 def _ticks(thread: threading.Thread) -> int | None:
     """CPU time of a thread in the kernel's ticks; None when it is gone or not told."""
     try:
-        with io_open(f"/proc/self/task/{thread.native_id}/stat") as stat:
+        with _open(f"/proc/self/task/{thread.native_id}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
     except (OSError, ValueError, IndexError):

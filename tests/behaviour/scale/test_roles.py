@@ -156,6 +156,8 @@ def test_a_reserve_leaves_most_of_the_wall_clock() -> None:
     assert reserve is not None and wall is not None
     assert reserve / 1000 / wall == pytest.approx(30 / 600, rel=0.01)
     assert toy("GPTQ_RESERVE_SECONDS", 12, kind="int") == 1
+    for name in ("FINALIZE_BUDGET_SECONDS", "EVAL_HEADROOM_SECONDS"):
+        assert 0 < (toy(name, 15.0, kind="float") or 0) < 1
 
 
 def test_a_misnamed_rule_would_be_noticed() -> None:

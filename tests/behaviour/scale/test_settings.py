@@ -1,4 +1,4 @@
-"""Settings that come from elsewhere: configuration files, rehearsals, and values that a log shows and a script refuses."""
+"""Settings from elsewhere: configuration files, rehearsals, and values that a log shows and a script refuses."""
 
 from __future__ import annotations
 
