@@ -231,7 +231,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
         case "rank":
             return min(value, 8) if level.dim else None
         case "epochs":
-            return min(value, 3)
+            return min(value, 2)
         case "seq_len" | "window":
             return scaled_length(value, shape.seq, shape.toy_seq) if value >= 32 else None
         case "stride":
@@ -267,7 +267,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
 def _batch(words: str, shape: Shape) -> int:
     """Rows of a batch: few where it trains, many where it only scores (fewer calls), as the vocabulary allows."""
     if "ttt" in words or "train" in words or "slot" in words:
-        return 4 if "seqs" in words else 8
+        return 8 if "seqs" in words else 8
     return 8 if "seqs" not in words else 32 if shape.vocab <= 4096 else 16
 
 
