@@ -65,6 +65,9 @@ def test_a_missing_file_is_laid_out(submission: Submission, first: Plan) -> None
     assert second is not None and "/data/other" in second.data_paths.data_dirs and second.env == first.env
     model = retry(first, submission, failure("Not found: '/m/tok.model'", "FileNotFoundError"))
     assert model is not None and "/m/tok.model" in model.data_paths.tokenizer_paths
+    tables = "TOKENIZER_META_PATH does not exist: data/tokenizers/other/candidate.meta.npz"
+    beside = retry(first, submission, failure(tables, "FileNotFoundError"))
+    assert beside is not None and "data/tokenizers/other/candidate.meta.npz" in beside.data_paths.tokenizer_paths
     assert retry(second, submission, lost) is None  # laid out already: it is not that
 
 
