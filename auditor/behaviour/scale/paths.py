@@ -67,9 +67,16 @@ def _path(node: ast.expr, scope: Scope) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def is_tokenizer(path: str) -> bool:
+    """Whether ``path`` names a file that the toy world can lay out for a tokenizer: a model, or what lies beside it."""
+    if path.endswith((".meta.npz", ".model")) and "/" in path:
+        return True
+    return path.endswith((".npz", ".vocab")) and "tokenizer" in path.rpartition("/")[0]
+
+
 def _sort(value: str, folders: dict[str, None], models: dict[str, None], sides: dict[str, None]) -> None:
     plain = value.removeprefix("./")
-    if plain.endswith(".model") and "/" in plain:
+    if is_tokenizer(plain):
         models[plain] = None
     elif "fineweb_val_bytes" in plain and "/" in plain:
         sides[posixpath.dirname(plain)] = None

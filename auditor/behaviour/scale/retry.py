@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from auditor.behaviour.scale.model import RUN, Failure, Plan
+from auditor.behaviour.scale.paths import is_tokenizer
 from auditor.behaviour.scale.plan import build, knobs
 from auditor.behaviour.scale.roles import role_of
 from auditor.behaviour.scale.sites import Site
@@ -87,7 +88,7 @@ def _with_path(plan: Plan, message: str) -> Plan | None:
         path = (match.group(1) or match.group(2)).strip()
         path = path.removeprefix(RUN + "/").removeprefix("./")
         places = plan.data_paths
-        if path.endswith(".model") and path not in places.tokenizer_paths:
+        if (path.endswith(".model") or is_tokenizer(path)) and path not in places.tokenizer_paths:
             places = replace(places, tokenizer_paths=(*places.tokenizer_paths, path))
         elif re.search(r"fineweb\w*_(?:train|val)", path):
             folder = path.rpartition("/")[0] or "."
