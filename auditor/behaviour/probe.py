@@ -12,6 +12,7 @@ from auditor.behaviour.align import after, last_key
 from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import Cut, comparable, cuts
+from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.readings import read_before
@@ -60,6 +61,8 @@ class Trial:
     a: Run | None = None
     comparisons: list[Comparison] = field(default_factory=list)
     varied: list[Run] = field(default_factory=list)
+    control: Control | None = None
+    """Run A repeated, where a varied run differs from it."""
     perturbed: Run | None = None
     built: smoke.Built | None = None
     attempts: int = 0
@@ -89,7 +92,9 @@ def probe(submission: Submission, options: ProbeOptions) -> ProbeResult:
     answers: dict[Question, Answer] = {}
     if trial.a is not None and trial.a.log.ended:
         changes = [(c.name, c.old or "", c.new, c.role) for c in trial.plan.changes]
-        answers = ask_all(trial.a, trial.world, trial.comparisons, trial.varied, changes, trial.perturbed)
+        answers = ask_all(
+            trial.a, trial.world, trial.comparisons, trial.varied, changes, trial.perturbed, trial.control
+        )
     files, answers = _witnesses(submission, options, trial, answers)
     return ProbeResult(_facts(submission, trial, answers), files, trial)
 
@@ -149,11 +154,13 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
         _perturb(session, options, trial)
         found = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size, read_before(a))
         chosen = found[: options.varied_runs]
+        trial.comparisons = [lost(cut, "the varied run was lost") for cut in chosen]
         for index, cut in enumerate(chosen):
             _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
             b = varied(session, options, trial, cut, index + 1)
             trial.varied.append(b)
-            trial.comparisons.append(compare(a, b, cut))
+            trial.comparisons[index] = compare(a, b, cut)
+        _repeat(session, options, trial)
     if options.smoke:
         _say(options, "full-size build", 0.95)
         trial.built = smoke.build(session, submission, trial.plan)
@@ -168,6 +175,21 @@ def varied(session: Session, options: ProbeOptions, trial: Trial, cut: Cut, salt
     log = session.run(stream, options.wall_seconds, stop_after=stop)
     trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
     return Run(log, stream, trial.world.spec, options.stated, NAMES[salt - 1])
+
+
+def _repeat(session: Session, options: ProbeOptions, trial: Trial) -> None:
+    """Run A again, as far as anything was compared: what differs between two equal runs proves nothing."""
+    a = trial.a
+    assert a is not None and a.judged is not None
+    if not needed(a, trial.comparisons, trial.varied):
+        return
+    cut = whole(trial.comparisons)
+    trial.control = Control(lost(cut, "the repeated run was lost"))
+    _say(options, "run A again: is the script deterministic?", 0.8)
+    stop = last_key(a, a.judged, comparable(a.judged, a.scores, cut))
+    log = session.run(trial.world.val, options.wall_seconds, stop_after=stop)
+    again = Run(log, trial.world.val, trial.world.spec, options.stated, "A again")
+    trial.control = Control(compare(a, again, cut), again)
 
 
 def _perturb(session: Session, options: ProbeOptions, trial: Trial) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.behaviour.facts import Answer, Evidence, Question
 from auditor.behaviour.questions.common import backwards, path, quoted, spot, took_part, train_locators, unknown
 from auditor.behaviour.run import Run
-from auditor.behaviour.scores import NOWHERE
+from auditor.behaviour.scores import NOWHERE, SHORT
 from auditor.behaviour.toyworld.spec import World
 from auditor.behaviour.wire import Event
 from auditor.core.types import Confidence, Outcome
@@ -40,15 +40,21 @@ class Phases:
 
 
 def ask(
-    run: Run, world: World, changes: Sequence[tuple[str, str, str, str]] = (), varied: Run | None = None
-) -> Answer:
-    """What the events prove. ``varied`` is a run on another validation stream; ``changes`` tell of a time reserve."""
+    run: Run, world: World, changes: Sequence[tuple[str, str, str, str]] = (), varied: Run | None = None,
+    repeated: Run | None = None,
+) -> Answer:  # fmt: skip
+    """What the events prove. ``varied`` is a run on another validation stream; ``changes`` tell of a time reserve;
+    ``repeated`` is the run again, on its own stream."""
     if run.headline is None:
         return unknown(Question.DATA_ACCESS, run.log.failure() or "the run printed no score")
     when = phases(run, world)
     reserve = any(role == "reserve" for *_, role in changes)
     found = [*_network(run), *_training_data(run, world, when, reserve), *_trained_on_val(run, when)]
-    found += _steered(run, varied, when)
+    chance = steered(run, repeated) is not None if repeated is not None else False
+    found += [] if chance else _steered(run, varied, when)
+    if not found and chance:
+        said = "the script is not deterministic: run again on the same files it trains on other losses"
+        return unknown(Question.DATA_ACCESS, said)
     if found:
         return Answer(Question.DATA_ACCESS, Outcome.FOUND, found[0].message, tuple(found))
     late = _late(run, world, when)
@@ -163,23 +169,39 @@ def _steered(run: Run, varied: Run | None, when: Phases) -> list[Evidence]:
     """Training losses that differ between two runs whose validation streams differ: validation text steers training."""
     if varied is None:
         return []
-    ours, theirs = _training_losses(run, when.judged), _training_losses(varied, when.judged)
-    size = min(ours.size, theirs.size)
-    if not size or np.array_equal(ours[:size], theirs[:size]):
+    differing = steered(run, varied)
+    if differing is None:
         return []
-    at = int(np.flatnonzero(ours[:size] != theirs[:size])[0])
+    at, ours, theirs = differing
     message = (
         "the losses of training tokens change when validation tokens change: validation text reaches the training "
-        f"(first at training loss {at}: {ours[at]:.6f} against {theirs[at]:.6f})"
+        f"(first at training loss {at}: {ours:.6f} against {theirs:.6f})"
     )
     read = next((e for e in run.events if e.kind == "Loaded" and e.fields.get("split") == "val"), None)
     where = spot(read, "validation text is read here") if read is not None else None
     return [Evidence(Confidence.HIGH, message, where, path(where), figures={"kind": VAL_STEERS, "first": float(at)})]
 
 
+def steered(run: Run, other: Run) -> tuple[int, float, float] | None:
+    """Where the training losses of two runs first differ, with both; None where they do not."""
+    judged = run.judged.first_seq if run.judged is not None else run.headline.seq if run.headline is not None else 0
+    ours, theirs = _training_losses(run, judged), _training_losses(other, judged)
+    size = min(ours.size, theirs.size)
+    ours, theirs = ours[:size], theirs[:size]
+    apart = np.flatnonzero((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs)))
+    return (int(apart[0]), float(ours[apart[0]]), float(theirs[apart[0]])) if apart.size else None
+
+
 def _training_losses(run: Run, before: int) -> NDArray[np.float32]:
-    """Losses with gradients, of tokens outside the validation stream, in order, before event ``before``."""
+    """Losses with gradients of calls that hold no token of the validation stream, in order, before event ``before``.
+
+    Calls of a few scores are left out, for theirs cannot be placed; padding beside validation tokens is no training
+    text.
+    """
     table = run.scores
-    chosen = table.grad & (table.position == NOWHERE) & (table.seq < before)
-    losses: NDArray[np.float32] = table.loss[chosen]
+    chosen = table.grad & (table.seq < before)
+    calls, which = np.unique(table.seq[chosen], return_inverse=True)
+    placed = np.bincount(which, table.position[chosen] != NOWHERE, calls.size)
+    plain = (placed == 0) & (np.bincount(which, minlength=calls.size) >= SHORT)
+    losses: NDArray[np.float32] = table.loss[chosen][plain[which]]
     return losses

@@ -17,6 +17,7 @@ from auditor.behaviour.questions import (
 )
 from auditor.behaviour.questions.causes import Attribution, attribute
 from auditor.behaviour.questions.common import no_pass, unknown
+from auditor.behaviour.questions.control import Control
 from auditor.behaviour.questions.prefix_invariance import Comparison
 from auditor.behaviour.run import Run
 from auditor.behaviour.toyworld.spec import World
@@ -40,9 +41,11 @@ def ask_all(
     varied: Sequence[Run] = (),
     changes: Sequence[Change] = (),
     perturbed: Run | None = None,
+    control: Control | None = None,
 ) -> dict[Question, Answer]:
-    """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed."""
-    invariant = invariance(a, comparisons)
+    """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed; ``control``: run A
+    repeated."""
+    invariant = invariance(a, comparisons, control)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
@@ -50,17 +53,34 @@ def ask_all(
         Question.COVERAGE: coverage.ask(a, world, changes),
         Question.NORMALISATION: normalisation.ask(a, world, invariant),
         Question.BYTE_ACCOUNTING: byte_accounting.ask(a, world),
-        Question.DATA_ACCESS: data_access.ask(a, world, changes, other),
+        Question.DATA_ACCESS: _data(a, world, changes, other, control),
         Question.ROUND_TRIP: round_trip.ask(a, world, perturbed),
     }
 
 
-def invariance(a: Run, comparisons: Sequence[Comparison]) -> Answer:
-    """The answer on prefix invariance: found with its cause, clear when every cut was compared and none differs."""
+def _data(
+    a: Run, world: World, changes: Sequence[Change], other: Run | None, control: Control | None
+) -> Answer:
+    """The answer on data access; what differs in training proves nothing where run A could not be repeated."""
+    answer = data_access.ask(a, world, changes, other, control.run if control is not None else None)
+    if control is None or control.run is not None or other is None or data_access.steered(a, other) is None:
+        return answer
+    return unknown(Question.DATA_ACCESS, control.problem)
+
+
+def invariance(a: Run, comparisons: Sequence[Comparison], control: Control | None = None) -> Answer:
+    """The answer on prefix invariance: found with its cause, clear when every cut was compared and none differs.
+
+    A difference counts only where run A, repeated, is the same (``control``; None: that was not tried). Where no
+    recorded losses make the printed score, the model's last ones stand for it, and the confidence is medium.
+    """
     question = Question.PREFIX_INVARIANCE
     differing = [c for c in comparisons if c.differs]
+    if differing and control is not None and control.problem:
+        return unknown(question, control.problem)
     if differing:
-        evidence = tuple(_difference(c, attribute(a, c)) for c in differing)
+        level = Confidence.HIGH if a.judged is not None and a.judged.matched else Confidence.MEDIUM
+        evidence = tuple(_difference(c, attribute(a, c), level) for c in differing)
         return Answer(question, Outcome.FOUND, evidence[0].message, evidence)
     compared = [c for c in comparisons if c.compared and not c.problem]
     missing = no_pass(a, question)
@@ -74,7 +94,7 @@ def invariance(a: Run, comparisons: Sequence[Comparison]) -> Answer:
     return Answer(question, Outcome.CLEAR, said)
 
 
-def _difference(found: Comparison, why: Attribution) -> Evidence:
+def _difference(found: Comparison, why: Attribution, level: Confidence) -> Evidence:
     size = found.positions.size
     widest = float(np.abs(found.first - found.second).max())
     message = (
@@ -87,4 +107,4 @@ def _difference(found: Comparison, why: Attribution) -> Evidence:
     )
     figures = {"differing": float(size), "compared": float(found.compared), "widest_nats": widest, **why.figures}
     spot = why.spots[0] if why.spots else None
-    return Evidence(Confidence.HIGH, message, spot, why.spots, samples, why.cause, figures=figures)
+    return Evidence(level, message, spot, why.spots, samples, why.cause, figures=figures)
