@@ -109,4 +109,4 @@ def comparable(found: Pass, scores: ScoreTable, cut: Cut) -> NDArray[np.int64]:
     known = (position != NOWHERE) & (row != NOWHERE)
     start = np.maximum(np.minimum(row, position) - 1, 0)
     untouched = changed[np.maximum(position, 0) + 1] == changed[start]
-    return before[known & untouched]
+    return np.asarray(before[known & untouched], np.int64)

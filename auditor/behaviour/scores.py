@@ -149,4 +149,4 @@ def _row_starts(found: NDArray[np.int64], shape: Sequence[int]) -> NDArray[np.in
     if len(shape) > 1 and shape[-1] > 1:
         breaks[:: shape[-1]] = True
     starts = np.flatnonzero(breaks)
-    return found[starts][np.cumsum(breaks) - 1]
+    return np.asarray(found[starts][np.cumsum(breaks) - 1], np.int64)

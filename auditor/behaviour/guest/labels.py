@@ -37,7 +37,11 @@ class LabelBook:
     def put(self, thing: Any, labels: Labels) -> None:
         """Label ``thing``; the entry goes when the thing goes."""
         key = id(thing)
-        self._book[key] = (weakref.ref(thing, lambda _, k=key: self._book.pop(k, None)), labels)
+
+        def forget(_: Any) -> None:
+            self._book.pop(key, None)
+
+        self._book[key] = (weakref.ref(thing, forget), labels)
 
     def get(self, thing: Any) -> Labels | None:
         """The labels of ``thing``."""

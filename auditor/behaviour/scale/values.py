@@ -267,7 +267,7 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
 def _batch(words: str, shape: Shape) -> int:
     """Rows of a batch: few where it trains, many where it only scores (fewer calls), as the vocabulary allows."""
     if "ttt" in words or "train" in words or "slot" in words:
-        return 8 if "seqs" in words else 8
+        return 8
     return 8 if "seqs" not in words else 32 if shape.vocab <= 4096 else 16
 
 
