@@ -15,6 +15,8 @@ FEW = 0.1
 BEYOND = 13
 """Scores beyond a middle at which a cut lies: fewer than a row has, and at no fraction of a row's usual lengths."""
 
+EARLY = "in the middle of what was read before the pass"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -68,7 +70,7 @@ def cuts(
     when = np.sort(first_scored(found, tokens)[read]) if read is not None else np.zeros(0, np.int64)
     if when.size and (when >= chosen[0].index).mean() < FEW:
         early = _inside(groups, int(when[when.size // 2]))
-        chosen.insert(0, cut_at(found, tokens, early, "in the middle of what was read before the pass"))
+        chosen.insert(0, cut_at(found, tokens, early, EARLY))
     if late > chosen[-1].index:
         chosen.append(cut_at(found, tokens, late, "in the last tenth of the pass"))
     edges = np.flatnonzero(np.diff(chunk)) + 1

@@ -11,7 +11,7 @@ from auditor.behaviour import smoke, witness
 from auditor.behaviour.align import after, last_key
 from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
-from auditor.behaviour.order import Cut, comparable, cuts
+from auditor.behaviour.order import EARLY, Cut, comparable, cuts
 from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
@@ -30,6 +30,8 @@ from auditor.core.submission import Submission
 from auditor.core.types import Outcome
 
 NAMES = "BCDEFGH"
+CHEAP_SECONDS = 1.0
+"""CPU seconds of run A below which one more cut is tried."""
 COPIES = 2
 """Paused copies of run A: weights changed as loaded objects, and as decompressed bytes."""
 
@@ -47,7 +49,7 @@ class ProbeOptions:
     on_progress: Callable[[str, float | None], None] | None = None
     """Called with a sentence and the share done (None: unknown)."""
     varied_runs: int = 2
-    """How many cuts are tried."""
+    """How many cuts are tried, until one shows a difference; one more where the run is cheap."""
     smoke: bool = True
     """Build the full-size model too."""
 
@@ -153,13 +155,17 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
     if a.judged is not None:
         _perturb(session, options, trial)
         found = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size, read_before(a))
-        chosen = found[: options.varied_runs]
+        extra = sum((bool(found) and EARLY in found[0].why, a.log.cpu_seconds < CHEAP_SECONDS))
+        chosen = found[: options.varied_runs + extra]
         trial.comparisons = [lost(cut, "the varied run was lost") for cut in chosen]
         for index, cut in enumerate(chosen):
             _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
             b = varied(session, options, trial, cut, index + 1)
             trial.varied.append(b)
             trial.comparisons[index] = compare(a, b, cut)
+            if trial.comparisons[index].differs:
+                del trial.comparisons[index + 1 :]
+                break
         _repeat(session, options, trial)
     if options.smoke:
         _say(options, "full-size build", 0.95)
