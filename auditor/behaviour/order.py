@@ -12,6 +12,8 @@ from auditor.behaviour.scores import NOWHERE, ScoreTable
 
 FEW = 0.1
 """Share of the tokens read before the pass that a cut must change at least."""
+WHOLE = 8
+"""A row that holds more than one in so many scores of the pass is no window but a batch read flat."""
 BEYOND = 13
 """Scores beyond a middle at which a cut lies: fewer than a row has, and at no fraction of a row's usual lengths."""
 
@@ -97,6 +99,8 @@ def _inside(groups: tuple[NDArray[np.int64], ...], near: int) -> int:
     near = min(max(near, 0), groups[0].size - 1)
     for group in groups:
         members = np.flatnonzero(group == group[near])
+        if members.size > groups[0].size // WHOLE and near + BEYOND < members[-1]:
+            return near + BEYOND  # nearly the whole pass was read as one row: its middle may be far from here
         if members.size >= 4:
             return int(members[members.size // 2 + min(BEYOND, members.size // 8)])
     return near
