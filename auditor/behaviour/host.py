@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
+from auditor.behaviour.events import Checker
 from auditor.behaviour.wire import Decoder, Event, WireError
 
 READ = 1 << 20
@@ -107,6 +108,7 @@ class Guest:
         self._selector.register(channel, selectors.EVENT_READ)
         self._on_event = on_event
         self._queue: list[Event] = []
+        self._branched = 0
 
     def __enter__(self) -> Guest:
         return self
@@ -128,13 +130,14 @@ class Guest:
         raise GuestGone(f"the guest did not start: {self._process.errors()[-600:]}")
 
     def run(self, command: RunCommand) -> RunLog:
-        """Run the script once. Raises `GuestGone` when the server itself is lost, `WireError` on a broken frame."""
+        """Run the script once. Raises `GuestGone` when the server itself is lost, `WireError` on what is no event."""
         start = time.monotonic()
+        checker = Checker(0 if command.resume is None else self._branched)
         line = json.dumps({name: getattr(command, name) for name in RunCommand.__slots__})
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
         log = RunLog()
-        for event in self._until("Exited", 4 * command.wall_seconds + 15):
+        for event in self._until("Exited", 4 * command.wall_seconds + 15, checker):
             if event.kind == "Exited":
                 log.status, log.peak_bytes = event.fields["status"], event.fields["peak_bytes"]
                 log.timed_out, log.cpu_seconds = event.fields["timed_out"], event.fields["cpu_seconds"]
@@ -143,14 +146,18 @@ class Guest:
             else:
                 log.events.append(event)
         log.seconds = time.monotonic() - start
+        if command.resume is None:
+            self._branched = checker.branched
         return log
 
-    def _until(self, last: str, seconds: float) -> list[Event]:
-        """All events up to one of kind ``last``."""
+    def _until(self, last: str, seconds: float, checker: Checker | None = None) -> list[Event]:
+        """All events up to one of kind ``last``; ``checker`` refuses what is no event of its kind."""
         end, got = time.monotonic() + seconds, []
         while True:
             while self._queue:
                 event = self._queue.pop(0)
+                if checker is not None:
+                    checker.check(event)
                 got.append(event)
                 if self._on_event is not None:
                     self._on_event(event)

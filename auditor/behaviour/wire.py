@@ -66,7 +66,10 @@ class Decoder:
         arrays, at = {}, 4 + size
         for name, dtype, shape in shapes:
             count = math.prod(shape)
-            arrays[name] = np.frombuffer(bytes(buffer[at : at + count * dtype.itemsize]), dtype).reshape(shape)
+            try:
+                arrays[name] = np.frombuffer(bytes(buffer[at : at + count * dtype.itemsize]), dtype).reshape(shape)
+            except ValueError as error:
+                raise WireError(f"an array of unknown shape: {error}") from error
             at += count * dtype.itemsize
         del buffer[:at]
         return Event(head["k"], head["s"], head["f"], arrays)
@@ -75,7 +78,7 @@ class Decoder:
 def _head(data: bytes) -> dict[str, Any]:
     try:
         head = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"a header that is no JSON: {error}") from error
     if not isinstance(head, dict) or not isinstance(head.get("k"), str) or not isinstance(head.get("s"), int):
         raise WireError("a header without kind and number")
@@ -85,7 +88,7 @@ def _head(data: bytes) -> dict[str, Any]:
 
 
 def _shape(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
-    if not (isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and entry[1] in DTYPES):
+    if not (isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and str(entry[1]) in DTYPES):
         raise WireError("an array of unknown type")
     shape = entry[2]
     if not isinstance(shape, list) or not all(isinstance(n, int) and 0 <= n <= MAX_BLOB for n in shape):

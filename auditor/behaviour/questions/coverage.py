@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -132,6 +133,8 @@ def _divided(run: Run, changes: Sequence[Change]) -> Answer | None:
         return None
     for site, total, count in _sweeps(run):
         divisor = total / told.loss
+        if not math.isfinite(divisor):
+            continue
         slack = divisor * 0.6 * 10.0**-told.loss_decimals / told.loss + 1e-3
         whole = round(divisor)
         if slack > 0.1 or abs(divisor - whole) > slack or whole == count or not count / 4 < whole < count * 4:

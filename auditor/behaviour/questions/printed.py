@@ -63,7 +63,7 @@ def _pair(report: Report) -> tuple[tuple[float, int] | None, tuple[float, int] |
     loss = bpb = None
     for label, value, decimals in labelled(report.text):
         last = label.split()[-1] if label.split() else label
-        if _NO_SCORE.search(last):
+        if _NO_SCORE.search(last) or not 0.0 < value < math.inf:
             continue
         if _BPB.search(label):
             bpb = bpb or (value, decimals)
