@@ -28,7 +28,7 @@ ORDER_AND_CACHE = re.compile(
 def probe_one(pr: int, folder: Path) -> dict[str, Any]:
     """One probe, as a row of figures; an exception is a row too."""
     from auditor.behaviour.probe import ProbeOptions, probe
-    from auditor.core.types import Outcome, Witness
+    from auditor.core.types import Outcome, Ruling, Witness
     from auditor.engine import headline_lines
     from auditor.intake import load_submission
     from auditor.record import analyse
@@ -44,7 +44,10 @@ def probe_one(pr: int, folder: Path) -> dict[str, Any]:
         facts, trial = result.facts, result.trial
         ruled = {i: r.check(Witness.BEHAVIOUR, submission, facts) for i, r in load_rules().items()
                  if r.covers(Witness.BEHAVIOUR)}  # fmt: skip
-        row["found"] = sorted(i for i, r in ruled.items() if r.outcome is Outcome.FOUND)
+        found = sorted(i for i, r in ruled.items() if r.outcome is Outcome.FOUND)
+        accepted = {i for i, rule in load_rules().items() if rule.ruling is Ruling.LEGAL}
+        row["found"] = [i for i in found if i not in accepted]
+        row["recognised"] = [i for i in found if i in accepted]
         row["rulings"] = {i: r.outcome.value for i, r in ruled.items() if r.outcome in (Outcome.FOUND, Outcome.UNKNOWN)}
         row |= _figures(facts, trial)
     except Exception as error:  # one submission never stops the rest; the row says what happened
