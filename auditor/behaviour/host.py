@@ -49,6 +49,8 @@ class RunCommand:
     """Of CPU time; four times as much by the clock."""
     copy: tuple[tuple[str, str], ...] = ()
     """(read-only folder, folder that is emptied and becomes its copy) before the run."""
+    empty: tuple[str, ...] = ()
+    """Folders that are emptied before that: what a run leaves in them must not reach the next."""
     stop_after: tuple[str, str, int, int] | None = None
     """End the run after this moment (see `auditor.behaviour.align.Key`); None: let it come to its own end."""
     real_bfloat16: bool = False

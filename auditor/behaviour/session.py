@@ -21,10 +21,12 @@ from auditor.behaviour.toyworld.layout import Places, lay_out, swap_val
 from auditor.behaviour.toyworld.spec import Stream, World
 from auditor.behaviour.wire import Event
 from auditor.core.submission import Submission
-from auditor.sandbox import Bind, Limits, Sandboxed, Scratch, start
+from auditor.sandbox import Bind, Level, Limits, Sandboxed, Scratch, start
 
 RUN = "/golf/run"
 BASE = "/golf-base"
+OWN = ("/golf", "/tmp", "/dev/shm")
+"""Folders of an isolated guest alone, emptied before each run; without isolation they are the machine's."""
 MIB = 1 << 20
 MAX_COPY = 8 * MIB
 GUEST_ENV = {
@@ -106,6 +108,7 @@ class Session:
         command = RunCommand(
             self.plan.script, self.plan.argv, self._env(), RUN, self.seed, wall_seconds,
             copy=tuple([(f"{BASE}/run", RUN)] + [(f"{BASE}/abs/{top}", f"/{top}") for top in self._tops]),
+            empty=OWN if self.level == Level.BUBBLEWRAP.value else (),
             perturb=perturb, stop_after=stop_after, real_bfloat16=self.real_bfloat16, branch=branch,
         )  # fmt: skip
         return self._guest.run(command)

@@ -169,3 +169,20 @@ def test_junk_in_the_channel_is_an_error_and_never_a_result(junk: str) -> None:
     body = f"for fd in range(3, 64):\n    try: os.write(fd, {junk})\n    except OSError: pass\nprint('val_loss:1.0')"
     with pytest.raises((WireError, GuestGone)):
         hostile(body)
+
+
+def test_nothing_of_a_run_reaches_the_next(session: Session) -> None:
+    leave = """
+        places = ["/tmp/left", "/dev/shm/left", os.path.expanduser("~/left"), "/golf/run/left"]
+        left = [p for p in places if os.path.exists(p)]
+        running = [n for n in os.listdir("/proc") if n.isdigit()]
+        for place in places:
+            open(place, "w").close()
+        if os.fork() == 0:
+            os.setsid()
+            while True:
+                time.sleep(1000.0)
+        print("left", left, "running", len(running))
+    """
+    lines = [[e.fields["text"] for e in run(session, leave).events if e.kind == "Printed"] for _ in range(2)]
+    assert lines[0] == lines[1] and "left []" in lines[0][0]

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from auditor.behaviour.guest.channel import Sender
 from auditor.behaviour.guest.runner import run
 from auditor.behaviour.guest.smoke import smoke
 from auditor.sandbox.harden import adopt_orphans, harden
+from auditor.sandbox.launch import own_children
 
 LIGHT = "--light"
 """As an argument: a stand-in for the compiler that nothing here uses (`auditor.behaviour.guest.light`)."""
@@ -50,6 +52,7 @@ class Server:
         self._fd = fd
         self._sender = Sender(fd)
         self._ends: list[socket.socket] = []
+        self._given: dict[str, frozenset[str]] = {}
 
     def ready(self) -> None:
         """Tell the host that commands may come."""
@@ -68,6 +71,9 @@ class Server:
     def _start(self, command: dict[str, Any]) -> int:
         for end in self._ends:
             end.close()
+        end_all_children()
+        for folder in command["empty"]:  # before the first run: what the sandbox itself has laid there
+            self._given.setdefault(folder, frozenset(os.listdir(folder)))
         made = branch.pairs() if command.get("branch") else []
         command["branch_pipes"] = [theirs.fileno() for _, theirs in made]
         child = os.fork()
@@ -75,7 +81,7 @@ class Server:
             for ours, theirs in made:
                 ours.close()
                 theirs.detach()
-            _child(command, self._fd)
+            _child(command, self._fd, self._given)
         for _, theirs in made:
             theirs.close()
         self._ends = [ours for ours, _ in made]
@@ -106,7 +112,7 @@ def main() -> None:
         server.serve(json.loads(line))
 
 
-def _child(command: dict[str, Any], fd: int) -> None:
+def _child(command: dict[str, Any], fd: int, given: Mapping[str, frozenset[str]]) -> None:
     status = 1
     try:
         os.setsid()
@@ -114,6 +120,8 @@ def _child(command: dict[str, Any], fd: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
+        for folder, names in given.items():
+            empty(folder, names)
         for source, target in command["copy"]:
             fresh(source, target)
         status = smoke(command, Sender(fd)) if command["smoke"] else run(command, Sender(fd, command.get("stop_after")))
@@ -126,13 +134,30 @@ def _child(command: dict[str, Any], fd: int) -> None:
 def fresh(source: str, target: str) -> None:
     """Make the folder ``target`` a copy of ``source``, whatever it held."""
     os.makedirs(target, exist_ok=True)
-    with os.scandir(target) as entries:
+    empty(target)
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def empty(folder: str, given: frozenset[str] = frozenset()) -> None:
+    """Remove all that lies in ``folder`` but for the names ``given``. Raises OSError where something of it stays."""
+    with os.scandir(folder) as entries:
         for entry in list(entries):
+            if entry.name in given:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
-    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def end_all_children() -> None:
+    """Kill what the last run left running, its paused copies included: nothing of it may reach the next run."""
+    while children := own_children():
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def _wait(child: int, seconds: float) -> tuple[int, int, bool, float]:
