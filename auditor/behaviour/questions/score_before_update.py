@@ -29,6 +29,7 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     positions, first = first_scores(found, run.scores)
     scored = np.full(run.stream.tokens.size, -1, np.int64)
     scored[positions] = run.scores.seq[found.scores[first]]
+    scored[run.stream.starts] = -1  # the mark that begins a document is always the same token: nothing is learnt of it
     inside: list[tuple[Backward, NDArray[np.int64]]] = []
     before: list[tuple[Backward, NDArray[np.int64]]] = []
     for one in backwards(run):
