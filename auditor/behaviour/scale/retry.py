@@ -23,6 +23,10 @@ _SCALE_ERRORS = frozenset(
 )  # fmt: skip
 _MISSING = frozenset({"FileNotFoundError", "NotADirectoryError"})
 _PATH = re.compile(r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+)")
+_WEIGHTS = re.compile(r"\.(?:ptz?|bin|pth|ckpt|zst|xz|br|npz|safetensors|lzma|int\d\w*)['\"]?", re.I)
+_RESUMES = re.compile(
+    r"(?:EVAL|TTT|QUANT\w*|SCORE)_ONLY|ONLY_EVAL|SKIP_TRAIN|RESUME|LOAD_(?:PATH|FROM|MODEL|CKPT)|CHECKPOINT"
+)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -32,6 +36,9 @@ def retry(plan: Plan, submission: Submission, failure: Failure) -> Plan | None:
     mark = signature(failure)
     if plan.attempt >= MAX_RETRIES:
         return None
+    if error in _MISSING and (partial := resuming_settings(plan, submission, failure)):
+        made = build(submission, plan.level, plan.tweaks, plan.attempt + 1, (*plan.dropped, *partial))
+        return replace(made, data_paths=_joined(made.data_paths, plan.data_paths), failed=(*plan.failed, mark))
     if error in _MISSING or (error in _SCALE_ERRORS and "fineweb" in failure.message):
         return _with_path(plan, failure.message)
     if error not in _SCALE_ERRORS or plan.failed.count(mark) > 1:
@@ -57,6 +64,20 @@ def refused_settings(plan: Plan, submission: Submission, failure: Failure) -> li
     words = set(_WORD.findall(failure.message))
     settings = submission.launch.env
     return [n for n, s in settings.items() if s.how == "log" and n in words and n not in plan.dropped]
+
+
+def resuming_settings(plan: Plan, submission: Submission, failure: Failure) -> list[str]:
+    """Settings by which the launch takes up a run from weights that are not shipped, when those were missing.
+
+    The run that made them is the one to judge, so the script is run from its beginning.
+    """
+    if not _WEIGHTS.search(failure.message) or "fineweb" in failure.message:
+        return []
+    settings = submission.launch.env
+    return [
+        n for n, s in settings.items()
+        if _RESUMES.search(n) and s.value.strip().lower() not in ("", "0", "false", "no") and n not in plan.dropped
+    ]  # fmt: skip
 
 
 def signature(failure: Failure) -> str:

@@ -92,3 +92,19 @@ def test_the_same_failure_at_the_same_place_is_tried_no_third_time(submission: S
 @pytest.mark.parametrize("error", ["ModuleNotFoundError", "GuestUnsupported", "NameError", "TimeoutError", "TypeError"])
 def test_planted_what_scale_cannot_cure_is_not_retried(submission: Submission, first: Plan, error: str) -> None:
     assert retry(first, submission, failure("no such thing: NUM_LAYERS", error)) is None
+
+
+def test_a_run_that_takes_up_unshipped_weights_is_run_from_its_beginning() -> None:
+    sub = make_submission({"train_gpt.py": TEXT}, env={"TTT_EVAL_ONLY": "1", "SKIP_GATES_ENABLED": "1"})
+    began = plan(sub)
+    assert began.env["TTT_EVAL_ONLY"] == "1"
+    missing = failure("[Errno 2] No such file or directory: 'final_model.int6.ptz'", "FileNotFoundError")
+    again = retry(began, sub, missing)
+    assert again is not None and "TTT_EVAL_ONLY" not in again.env and again.env["SKIP_GATES_ENABLED"] == "1"
+
+
+def test_missing_text_drops_no_setting() -> None:
+    sub = make_submission({"train_gpt.py": TEXT}, env={"TTT_EVAL_ONLY": "1"})
+    missing = failure("[Errno 2] No such file or directory: 'data/fineweb_val_000000.bin'", "FileNotFoundError")
+    again = retry(plan(sub), sub, missing)
+    assert again is None or again.env["TTT_EVAL_ONLY"] == "1"
