@@ -35,15 +35,20 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MAX_TEXT
 
 
+def _name(value: Any) -> bool:
+    """A text that can be printed anywhere: no half of a surrogate pair."""
+    return _text(value) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
 def _site(value: Any) -> bool:
     """``[file, line]`` or ``[file, line, function]``."""
-    if not isinstance(value, list) or len(value) not in (2, 3) or not _text(value[0]):
+    if not isinstance(value, list) or len(value) not in (2, 3) or not _name(value[0]):
         return False
-    return _count(value[1]) and value[1] < MAX_LINE and (len(value) == 2 or _text(value[2]))
+    return _count(value[1]) and value[1] < MAX_LINE and (len(value) == 2 or _name(value[2]))
 
 
 def _whole_site(value: Any) -> bool:

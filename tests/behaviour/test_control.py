@@ -91,6 +91,20 @@ def test_a_difference_in_losses_that_make_no_printed_score_is_less_sure() -> Non
     assert invariance(a, [held]).evidence[0].confidence is Confidence.MEDIUM
 
 
+def test_a_pass_that_makes_another_figure_of_the_headline_is_not_judged() -> None:
+    honest = _run()
+    assert all(a.outcome is not Outcome.UNKNOWN for q, a in ask_all(honest, world(), []).items() if q in SINGLE)
+    headline = honest.events[-1]
+    loss, bpb = (float(word.split(":")[1]) for word in headline.fields["text"].split()[1:])
+    text = f"final_exact val_loss:{loss * 0.99:.8f} val_bpb:{bpb * 0.99:.8f} check {loss:.8f}"
+    a = _run()
+    a.log.events[-1] = Event("Printed", headline.seq, {**headline.fields, "text": text}, {})
+    assert a.judged is not None and a.judged.matched and abs(a.judged.value - loss) < 1e-8
+    told = ask_all(a, world(), [])
+    assert {told[q].outcome for q in SINGLE} == {Outcome.UNKNOWN}
+
+
+SINGLE = (Question.COVERAGE, Question.NORMALISATION, Question.BYTE_ACCOUNTING)
 NOISY = """
 import glob
 import numpy as np, torch, torch.nn.functional as F

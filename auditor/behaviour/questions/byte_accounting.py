@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.behaviour.facts import Answer, Evidence, Question, Spot
-from auditor.behaviour.questions.common import path, unknown
+from auditor.behaviour.questions.common import another, path, unknown
 from auditor.behaviour.questions.printed import Stated, stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE
@@ -42,10 +42,11 @@ def ask(run: Run, world: World) -> Answer:
     if abs(told.bpb - value) <= slack:
         how = f"{value:.6f} from {size:,} bytes of {count:,} tokens"
         return Answer(question, Outcome.CLEAR, f"the printed {told.bpb:.6f} bits per byte are right: {how}")
+    if run.judged is not None and another(run, run.judged):
+        return unknown(question, "the losses behind the printed loss and bits per byte were not recorded")
     matched = run.judged is not None and run.judged.matched
     if not sure or (not matched and abs(told.bpb - value) <= UNMATCHED * value):
         return unknown(question, f"the printed {told.bpb:.6f} bits per byte belong to losses that were not recorded")
-    matched = run.judged is not None and run.judged.matched
     if not matched and abs(told.bpb / value - 1.0) < LOOSE:
         said = f"the printed {told.bpb:.6f} bits per byte would be {value:.6f} over the whole stream"
         return unknown(question, f"{said}; which of its tokens the printed loss is made of was not seen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 
 from auditor.behaviour.facts import Answer, Question, Spot
 from auditor.behaviour.passes import Pass
+from auditor.behaviour.questions.printed import stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE, Locator, ScoreTable
 from auditor.behaviour.toyworld.spec import World
 from auditor.behaviour.wire import Event
 from auditor.core.types import Outcome
+
+AGREES = 5e-4
+"""Relative difference up to which two figures are one; the first token or space may be counted either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,23 @@ def no_pass(run: Run, question: Question) -> Answer | None:
         return unknown(question, "no score of validation tokens was recorded before the printed score")
     if not run.judged.matched:
         return unknown(question, "the printed score is the mean of no losses that were recorded")
+    if another(run, run.judged):
+        said = f"the mean of the recorded losses is {run.judged.value:g}, another figure than the printed loss"
+        return unknown(question, said)
     return None
+
+
+def another(run: Run, found: Pass) -> bool:
+    """Whether a matched pass makes some other number by the headline, while its loss and its bits per byte agree with
+    each other: then the scores behind those were not recorded."""
+    told = stated(run)
+    if told.loss is None or told.bpb is None or not told.consistent or not found.matched:
+        return False
+    where = found.positions[found.positions != NOWHERE]
+    size = int(run.stream.bytes[where].sum())
+    bpb = found.value * where.size / math.log(2) / size if size else 0.0
+    loss_apart = abs(found.value - told.loss) > 10.0**-told.loss_decimals + AGREES * told.loss
+    return loss_apart and abs(bpb - told.bpb) > 10.0**-told.bpb_decimals + AGREES * told.bpb
 
 
 def spot(event: Event, note: str) -> Spot | None:

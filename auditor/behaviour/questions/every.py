@@ -79,7 +79,7 @@ def invariance(a: Run, comparisons: Sequence[Comparison], control: Control | Non
     if differing and control is not None and control.problem:
         return unknown(question, control.problem)
     if differing:
-        level = Confidence.HIGH if a.judged is not None and a.judged.matched else Confidence.MEDIUM
+        level = Confidence.HIGH if no_pass(a, question) is None else Confidence.MEDIUM
         evidence = tuple(_difference(c, attribute(a, c), level) for c in differing)
         return Answer(question, Outcome.FOUND, evidence[0].message, evidence)
     compared = [c for c in comparisons if c.compared and not c.problem]
