@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,24 @@ def test_a_pass_that_makes_another_figure_of_the_headline_is_not_judged() -> Non
     assert a.judged is not None and a.judged.matched and abs(a.judged.value - loss) < 1e-8
     told = ask_all(a, world(), [])
     assert {told[q].outcome for q in SINGLE} == {Outcome.UNKNOWN}
+
+
+def test_losses_added_up_backwards_do_not_test_whether_the_model_looks_ahead() -> None:
+    def run(backwards: bool) -> Run:
+        script, end = Script(), world().val.tokens.size
+        first = script.score(1, end)
+        labels = np.arange(first, first + end - 1)[:: -1 if backwards else 1]
+        rng = np.random.default_rng(3)
+        loss = rng.normal(7.0, 0.5, end - 1).astype(np.float32).astype(np.float64)
+        script.events[0].arrays["loss"] = loss.astype(np.float32)
+        script.count_in(first, loss[labels - first], 1)
+        script.events[-1].arrays["labels"] = labels
+        return script.print()
+
+    for backwards, outcome in ((False, Outcome.CLEAR), (True, Outcome.UNKNOWN)):
+        a = run(backwards)
+        held = compare(a, run(backwards), _cut(a))
+        assert invariance(a, [replace(held, compared=max(1, held.compared), problem="")]).outcome is outcome
 
 
 SINGLE = (Question.COVERAGE, Question.NORMALISATION, Question.BYTE_ACCOUNTING)

@@ -18,7 +18,7 @@ from auditor.behaviour.questions import (
 from auditor.behaviour.questions.causes import Attribution, attribute
 from auditor.behaviour.questions.common import no_pass, unknown
 from auditor.behaviour.questions.control import Control
-from auditor.behaviour.questions.prefix_invariance import Comparison
+from auditor.behaviour.questions.prefix_invariance import Comparison, tests_ahead
 from auditor.behaviour.run import Run
 from auditor.behaviour.toyworld.spec import World
 from auditor.core.types import Confidence, Outcome
@@ -89,6 +89,9 @@ def invariance(a: Run, comparisons: Sequence[Comparison], control: Control | Non
     if not comparisons or len(compared) < len(comparisons):
         problems = [c.problem or "nothing could be compared" for c in comparisons if c not in compared]
         return unknown(question, problems[0] if problems else "no varied run was made")
+    if not any(tests_ahead(a, c.cut) for c in compared):
+        said = "no token just after a compared score was changed: whether the model looks ahead was not tested"
+        return unknown(question, said)
     total = sum(c.compared for c in compared)
     said = f"{total:,} scores before {len(compared)} cuts stay bit for bit when only tokens scored later change"
     return Answer(question, Outcome.CLEAR, said)

@@ -14,6 +14,9 @@ from auditor.behaviour.run import Run
 LEAST = 0.99
 """Share of the scores before the cut that must be found again in the varied run."""
 
+NEXT = 64
+"""Positions: a changed token so soon after a compared score lies in the same forward call, where there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -51,6 +54,20 @@ def compare(a: Run, b: Run, cut: Cut) -> Comparison:
     moved = losses != other
     problem = "" if same_place.mean() > LEAST else "the varied run scored other tokens at the same moments"
     return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem)
+
+
+def tests_ahead(a: Run, cut: Cut) -> bool:
+    """Whether some compared score has a changed token soon after it, so that a model that looks ahead would show.
+
+    Not so where losses are added up from the last to the first: what is scored later then lies before.
+    """
+    if a.judged is None:
+        return False
+    changed = np.flatnonzero(~cut.keep)
+    positions = a.judged.positions[comparable(a.judged, a.scores, cut)]
+    after = np.searchsorted(changed, positions, side="right")
+    there = after < changed.size
+    return bool((changed[after[there]] - positions[there] <= NEXT).any())
 
 
 def _silent(b: Run, otherwise: str) -> str:
