@@ -8,11 +8,9 @@ it is becomes its pass.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -304,11 +302,3 @@ def _alike(text: str, wanted: Sequence[set[str]]) -> float:
     """Share of words in common with the most similar wanted line."""
     words = set(_skeleton(text).split())
     return max((len(words & w) / max(1, len(words | w)) for w in wanted), default=0.0)
-
-
-def by_kind(events: Sequence[Event]) -> dict[str, list[Any]]:
-    """Events by kind."""
-    kinds: dict[str, list[Any]] = defaultdict(list)
-    for event in events:
-        kinds[event.kind].append(event)
-    return kinds

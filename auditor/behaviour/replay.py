@@ -11,6 +11,7 @@ import numpy as np
 from auditor.behaviour.facts import Answer, Question
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import Cut
+from auditor.behaviour.probe import ProbeOptions, probe, source_of
 from auditor.behaviour.questions.prefix_invariance import compare
 from auditor.behaviour.run import Run
 from auditor.behaviour.scale.model import Plan
@@ -105,8 +106,9 @@ def replay(
             level = session.level
     except (GuestGone, WireError) as error:
         return Replayed(witness, False, str(error), notes=(*notes, *more))
-    a = _run(first, world, world.val, document, "A")
-    b = _run(second, world, stream, document, "B")
+    source = source_of(submission)
+    a = _run(first, world, world.val, document, "A", source)
+    b = _run(second, world, stream, document, "B", source)
     return _compared(witness, a, b, cut, level, (*notes, *more))
 
 
@@ -160,14 +162,14 @@ def _cut(document: Mapping[str, Any]) -> Cut:
     return Cut(variation["index"], mask(variation["keep"], variation["tokens"]), variation["why"])
 
 
-def _run(log: RunLog, world: World, stream: Any, document: Mapping[str, Any], name: str) -> Run:
-    return Run(log, stream, world.spec, tuple(document["stated"]), name)
+def _run(log: RunLog, world: World, stream: Any, document: Mapping[str, Any], name: str, source: str) -> Run:
+    return Run(log, stream, world.spec, tuple(document["stated"]), name, source)
 
 
 def _compared(witness: WitnessFile, a: Run, b: Run, cut: Cut, level: str, notes: tuple[str, ...]) -> Replayed:
     seconds = a.log.seconds + b.log.seconds
     for run in (a, b):
-        if run.judged is None:
+        if run.judged is None or (run is a and not a.log.ended):
             why = run.log.failure() or "it printed no score that its losses make"
             return Replayed(witness, False, f"run {run.name}: {why}", level=level, seconds=seconds, notes=notes)
     held = compare(a, b, cut)
@@ -199,8 +201,6 @@ def _again(
     notes: tuple[str, ...],
 ) -> Replayed:  # fmt: skip
     """A question that varies nothing, or more than the stream: the whole probe again, and its answer to it."""
-    from auditor.behaviour.probe import ProbeOptions, probe
-
     options = ProbeOptions(
         unsandboxed=unsandboxed, wall_seconds=wall_seconds, stated=tuple(witness.document["stated"]),
         on_progress=on_progress, smoke=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -208,8 +208,3 @@ class _Held:
     def errors(self) -> str:
         """Its standard error."""
         return self._process.stderr_bytes().decode("utf-8", "replace")
-
-
-def environment(plan: Plan) -> Mapping[str, str]:
-    """What the plan sets, for reports."""
-    return dict(sorted(plan.env.items()))

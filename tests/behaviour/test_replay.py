@@ -14,6 +14,7 @@ import pytest
 from auditor.behaviour import replay, replay_view
 from auditor.behaviour.facts import Evidence, Question, Sample, Spot
 from auditor.behaviour.host import GuestGone, RunLog
+from auditor.behaviour.run import Run
 from auditor.behaviour.scale.model import Plan
 from auditor.behaviour.scale.plan import plan
 from auditor.behaviour.toyworld.spec import Stream
@@ -119,6 +120,29 @@ def test_a_run_that_fails_shows_nothing_either_way(fake: type[FakeSession], monk
 
     monkeypatch.setattr(fake, "run", gone)
     assert replay.replay(SUBMISSION, witness()).problem == "the guest ended"
+
+
+def test_a_run_that_breaks_off_after_its_score_shows_nothing(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: FakeSession, stream: Stream, wall: float) -> RunLog:
+        made = log(stream, 6.0, 5.0)
+        made.finished = {"status": "failed", "error": "KeyError", "message": "x", "frames": []}
+        return made
+
+    monkeypatch.setattr(fake, "run", broken)
+    done = replay.replay(SUBMISSION, witness())
+    assert not done.reproduced and done.problem == "run A: KeyError: x"
+
+
+def test_the_headline_is_chosen_as_the_probe_chose_it(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Run] = []
+    real = replay._compared
+    monkeypatch.setattr(replay, "_compared", lambda file, a, b, *more: runs.extend((a, b)) or real(file, a, b, *more))
+    replay.replay(SUBMISSION, witness())
+    assert [run.source for run in runs] == ["\n".join(f.text for f in (SUBMISSION.entry,) if f)] * 2
 
 
 def test_another_script_is_refused_unless_told(fake: type[FakeSession]) -> None:
