@@ -30,6 +30,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Outcome
 
 NAMES = "BCDEFGH"
+LOST = "the varied run was lost"
 CHEAP_SECONDS = 1.0
 """CPU seconds of run A below which one more cut is tried."""
 COPIES = 2
@@ -134,6 +135,8 @@ def _session(submission: Submission, options: ProbeOptions, trial: Trial) -> Pla
             trial.peak_bytes = max(trial.peak_bytes, session.process.peak_memory())
     except (GuestGone, WireError) as error:
         trial.failures.append(str(error))
+        trial.comparisons = [replace(c, problem=f"{LOST}: {error}") if c.problem == LOST else c
+                             for c in trial.comparisons]  # fmt: skip
     return None
 
 
@@ -157,7 +160,7 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
         found = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size, read_before(a))
         extra = sum((bool(found) and EARLY in found[0].why, a.log.cpu_seconds < CHEAP_SECONDS))
         chosen = found[: options.varied_runs + extra]
-        trial.comparisons = [lost(cut, "the varied run was lost") for cut in chosen]
+        trial.comparisons = [lost(cut, LOST) for cut in chosen]
         for index, cut in enumerate(chosen):
             _say(options, f"run {NAMES[index]}: {cut.why}", (index + 1) / (len(chosen) + 2))
             b = varied(session, options, trial, cut, index + 1)

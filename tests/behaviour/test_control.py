@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import auditor.behaviour.probe as module
 from auditor.behaviour.facts import Question
+from auditor.behaviour.host import GuestGone, RunLog
 from auditor.behaviour.order import Cut, cut_at
 from auditor.behaviour.probe import ProbeOptions, probe
 from auditor.behaviour.questions import data_access
@@ -61,6 +63,36 @@ def test_a_varied_run_that_was_lost_is_no_pass() -> None:
     assert invariance(a, [held]).outcome is Outcome.CLEAR
     answer = invariance(a, [held, lost(cut, "the varied run was lost")])
     assert answer.outcome is Outcome.UNKNOWN and "lost" in answer.reason
+
+
+def test_a_guest_that_dies_in_a_later_varied_run_leaves_the_question_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dies:
+        """A sandbox whose first run is honest and which is lost in the second varied one."""
+
+        level, versions, runs = "bubblewrap", dict[str, str](), 0
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.process = None
+
+        def __enter__(self) -> Dies:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing runs."""
+
+        def run(self, *_: object, **__: object) -> RunLog:
+            self.runs += 1
+            if self.runs == 3:
+                raise GuestGone("the guest ended")
+            return _run().log
+
+    monkeypatch.setattr(module, "Session", Dies)
+    monkeypatch.setattr(module, "make_world", lambda spec: world())
+    monkeypatch.setattr(module, "compare", lambda a, b, cut: compare(a, a, cut))
+    made = probe(make_submission({"train_gpt.py": "print(1)\n"}), ProbeOptions(smoke=False))
+    answer = made.facts.answer(Question.PREFIX_INVARIANCE)
+    assert len(made.trial.varied) == 1 and answer.outcome is Outcome.UNKNOWN
+    assert answer.reason == "the varied run was lost: the guest ended"
 
 
 def test_training_losses_that_change_by_chance_are_no_steering() -> None:
