@@ -181,6 +181,7 @@ def test_a_script_with_real_randomness_cannot_be_judged() -> None:
         pytest.skip(f"nothing isolates here: {detect().reason}")
     made = probe(make_submission({"train_gpt.py": NOISY}), ProbeOptions(smoke=False))
     assert any(c.differs for c in made.trial.comparisons) and made.trial.control is not None
+    assert any("forge" in note for note in made.facts.notes)
     answer = made.facts.answer(Question.PREFIX_INVARIANCE)
     assert answer.outcome is Outcome.UNKNOWN and "not deterministic" in answer.reason
     assert not any(file.name.startswith("prefix") for file in made.witnesses)

@@ -93,7 +93,9 @@ def whole() -> tuple[Event, ...]:
     fields = {"status": "ended", "error": "", "message": "", "frames": [["/golf/run/a.py", 1, "f", "x"]]}
     script.add("Finished", None, **fields)
     script.add("Exited", None, status=0, peak_bytes=1, timed_out=False, cpu_seconds=0.5)
-    extra = {"Stepped": {"optimizer": "SGD", "after": 2.0}, "Trained": {"how": "backward"}}
+    extra: dict[str, dict[str, Any]] = {
+        "Stepped": {"optimizer": "SGD", "after": 2.0}, "Trained": {"how": "backward"},
+    }  # fmt: skip
     made = []
     for event in script.events:
         more = {"site": SITE} if event.kind in ("Printed", "Stepped", "Trained") else {}
