@@ -295,7 +295,7 @@ def _notes(trial: Trial, answers: dict[Question, Answer]) -> tuple[str, ...]:
     if unknown:
         notes.append(f"The toy run could not answer: {', '.join(sorted(unknown))}.")
     notes.append("A script written to detect the toy run can behave well under it.")
-    notes.append("A script that attacks its own recorder can forge what is seen of it; it cannot leave the sandbox.")
+    notes.append("A script that attacks its own recorder can forge what is seen of it.")
     return tuple(notes)
 
 
