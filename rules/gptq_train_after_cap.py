@@ -7,7 +7,7 @@ import re
 from auditor.behaviour.facts import Question, TraceFacts
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Confidence, Finding, Kind, Ruling
+from auditor.core.types import Confidence, Finding, Kind, Outcome, Ruling
 from auditor.record.facts import Calibration, RecordFacts, Run
 from auditor.source.facts import Origin, SourceFacts, StateKind
 from rules._examples import script
@@ -115,9 +115,12 @@ class GptqTrainAfterCap(Rule):
 
     def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
         """Found: training text read after the training clock had stopped, in a script that keeps no reserve."""
-        if submission.entry is not None and "reserve" in submission.entry.text.lower():
-            return Ruled.unknown("the script keeps a reserve of training time; seconds cannot be judged at toy scale")
-        return ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
+        answer = ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
+        reserve = submission.entry is not None and "reserve" in submission.entry.text.lower()
+        if reserve and answer.outcome is Outcome.FOUND:
+            said = "the script keeps a reserve of training time; whether it suffices is no question for the toy scale"
+            return Ruled.not_applicable(said)
+        return answer
 
     VALID = [
         Example("no calibration", {"train_gpt.py": script()}),

@@ -140,7 +140,12 @@ def test_the_headline_is_chosen_as_the_probe_chose_it(
 ) -> None:
     runs: list[Run] = []
     real = replay._compared
-    monkeypatch.setattr(replay, "_compared", lambda file, a, b, *more: runs.extend((a, b)) or real(file, a, b, *more))
+
+    def compared(file: WitnessFile, a: Run, b: Run, *more: Any) -> Any:
+        runs.extend((a, b))
+        return real(file, a, b, *more)
+
+    monkeypatch.setattr(replay, "_compared", compared)
     replay.replay(SUBMISSION, witness())
     assert [run.source for run in runs] == ["\n".join(f.text for f in (SUBMISSION.entry,) if f)] * 2
 

@@ -107,7 +107,7 @@ def test_training_proper_on_validation_text_is_no_test_time_training() -> None:
 
 def test_a_reserve_of_training_time_leaves_the_seconds_open() -> None:
     facts = found(DATA, Cause.UNKNOWN, {"kind": 3.0})
-    assert outcomes(facts, "gptq_reserve_seconds = 12.0\n")["gptq-train-after-cap"] is Outcome.UNKNOWN
+    assert outcomes(facts, "gptq_reserve_seconds = 12.0\n")["gptq-train-after-cap"] is Outcome.NOT_APPLICABLE
 
 
 def test_learning_after_scoring_is_recognised() -> None:
