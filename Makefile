@@ -21,7 +21,7 @@ lint: $(VENV)/.dev            ## ruff, and mypy in strict mode
 	$(BIN)/mypy
 
 torch: $(VENV)/.dev           ## torch for the behaviour witness, the build without CUDA
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --extra-index-url $(TORCH_INDEX) --editable '.[torch]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --retries 0 --extra-index-url $(TORCH_INDEX) --editable '.[torch]'
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
