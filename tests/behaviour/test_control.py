@@ -185,3 +185,10 @@ def test_a_script_with_real_randomness_cannot_be_judged() -> None:
     answer = made.facts.answer(Question.PREFIX_INVARIANCE)
     assert answer.outcome is Outcome.UNKNOWN and "not deterministic" in answer.reason
     assert not any(file.name.startswith("prefix") for file in made.witnesses)
+
+
+def test_without_a_varied_run_nothing_is_said_of_steering() -> None:
+    honest = _run()
+    told = ask_all(honest, world(), [])[Question.DATA_ACCESS]
+    assert told.outcome is Outcome.UNKNOWN and "no varied run" in told.reason
+    assert ask_all(honest, world(), [], [_run()])[Question.DATA_ACCESS].outcome is Outcome.CLEAR

@@ -144,3 +144,12 @@ def test_a_cut_lies_in_what_was_read_before_the_pass() -> None:
     early = cuts(found, scores, none, size, np.arange(1, 257))
     assert 64 < early[0].index < 192 and [c.index for c in early[1:]] == plain
     assert not early[0].keep[1:257].all()
+
+
+def test_a_single_score_that_is_not_found_again_is_a_problem() -> None:
+    a, b, _ = two(0.0)
+    assert a.judged is not None
+    summed = next(e for e in b.events if e.kind == "Summed")
+    summed.arrays["values"][3] = np.nan
+    found = compare(a, b, cut_at(a.judged, 1025, 520, ""))
+    assert found.compared == 519 and not found.differs and "1 of the same moments" in found.problem

@@ -24,7 +24,6 @@ from auditor.behaviour.questions import (
 )
 from auditor.behaviour.questions.causes import attribute
 from auditor.behaviour.questions.prefix_invariance import Comparison
-from auditor.behaviour.questions.printed import labelled, stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.toyworld.spec import World, WorldSpec
 from auditor.behaviour.toyworld.stream import make_world
@@ -393,14 +392,3 @@ def test_the_pass_s_own_reading_is_no_earlier_one() -> None:
     script.count_in(script.score(1, tokens.size, losses), losses, 1)
     run = script.print()
     assert attribute(run, _difference(run)).cause is Cause.SAME_FORWARD
-
-
-# Printed numbers.
-
-
-def test_labels_are_read_with_their_numbers() -> None:
-    assert labelled("x val_loss:2.0712 val_bpb:1.2265 time:3.5ms")[:2] == [
-        ("x val_loss", 2.0712, 4), ("val_bpb", 1.2265, 4),
-    ]  # fmt: skip
-    told = stated(Script().sweep().print())
-    assert told.loss is not None and told.bpb is not None and told.consistent

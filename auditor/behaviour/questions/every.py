@@ -63,6 +63,8 @@ def _data(
 ) -> Answer:
     """The answer on data access; what differs in training proves nothing where run A could not be repeated."""
     answer = data_access.ask(a, world, changes, other, control.run if control is not None else None)
+    if answer.outcome is Outcome.CLEAR and (other is None or not other.log.ended):
+        return unknown(Question.DATA_ACCESS, "no varied run came back: whether validation text steers training is open")
     if control is None or control.run is not None or other is None or data_access.steered(a, other) is None:
         return answer
     return unknown(Question.DATA_ACCESS, control.problem)

@@ -11,9 +11,6 @@ from auditor.behaviour.align import values_of
 from auditor.behaviour.order import Cut, comparable
 from auditor.behaviour.run import Run
 
-LEAST = 0.99
-"""Share of the scores before the cut that must be found again in the varied run."""
-
 NEXT = 64
 """Positions: a changed token so soon after a compared score lies in the same forward call, where there is one."""
 
@@ -50,9 +47,10 @@ def compare(a: Run, b: Run, cut: Cut) -> Comparison:
     same_place = told & (places == positions)
     if not same_place.any():
         return Comparison(cut, 0, none, empty, empty, _silent(b, "the varied run scored nothing at the same moments"))
+    lost = int((~same_place).sum())
     positions, losses, other = positions[same_place], losses[same_place], other[same_place]
     moved = losses != other
-    problem = "" if same_place.mean() > LEAST else "the varied run scored other tokens at the same moments"
+    problem = f"the varied run scored other tokens, or none, at {lost:,} of the same moments" if lost else ""
     return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem)
 
 
