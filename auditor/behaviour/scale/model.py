@@ -50,7 +50,7 @@ class Plan:
     folders: tuple[str, ...] = ()
     """Output folders that must exist, relative to `RUN` or absolute."""
     level: int = 0
-    """0 tiny, 1 small, 2 dimensions as claimed (tiny data)."""
+    """0 tiny, 1 all layers, 2 small, 3 dimensions as claimed (tiny data)."""
     tweaks: dict[str, int] = field(default_factory=dict)
     """Knob name to the index of the alternative value that a retry chose."""
     failed: tuple[str, ...] = ()

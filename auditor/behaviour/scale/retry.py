@@ -14,7 +14,7 @@ from auditor.behaviour.scale.values import LEVELS, number_of
 from auditor.behaviour.toyworld.layout import Places
 from auditor.core.submission import Submission
 
-MAX_RETRIES = 3
+MAX_RETRIES = 4
 MAX_NAMED = 4
 """A failure that names more knobs than this names none in particular."""
 _SCALE_ERRORS = frozenset(
@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def retry(plan: Plan, submission: Submission, failure: Failure) -> Plan | None:
-    """A plan that differs from ``plan`` in what ``failure`` may come from; None gives up (at most three retries)."""
+    """A plan that differs from ``plan`` in what ``failure`` may come from; None gives up (at most four retries)."""
     error = failure.error.rpartition(".")[2]
     mark = signature(failure)
     if plan.attempt >= MAX_RETRIES:

@@ -44,6 +44,8 @@ def with_helpers(parsed: ParsedModule) -> str:
     return "\n".join(lines)
 
 
-def literal_text(value: int | float) -> str:
-    """``value`` as source text."""
+def literal_text(value: int | float | str) -> str:
+    """``value`` as source text (a text as it is)."""
+    if isinstance(value, str):
+        return value
     return repr(int(value)) if float(value).is_integer() and not isinstance(value, float) else repr(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from auditor.behaviour.scale.layers import LayerMap, fewer_layers, moved_layers
 from auditor.behaviour.scale.roles import role_of
 from auditor.behaviour.scale.sites import PARTS, Site
 
@@ -28,8 +29,11 @@ class Level:
     """A vocabulary larger than this becomes so large: the tokenizer is the toy world's own."""
 
 
-LEVELS = (Level(64, 4, 128, 6, 2, 1024), Level(128, None, 256, 6), Level(None, None, 256, 3))
-"""Tiny, small, and the claimed dimensions with tiny data."""
+LEVELS = (
+    Level(32, 4, 128, 6, 2, 1024), Level(64, None, 128, 6, 2, 1024), Level(128, None, 256, 6),
+    Level(None, None, 256, 3),
+)  # fmt: skip
+"""Tiny, the claimed layers, small, and the claimed dimensions with tiny data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Shape:
     wall: float
     """Seconds of the toy wall clock, reserves included."""
     claimed_wall: float
+    layer_map: LayerMap = (0,)
+    """The toy layer of each claimed one."""
 
     @property
     def toy_head_dim(self) -> int:
@@ -91,9 +97,9 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     toy_heads, toy_kv = _heads(heads, kv, level)
     toy_dim = level.dim or dim or 512
     toy_dim = -(-min(toy_dim, dim or toy_dim) // (toy_heads * 8)) * toy_heads * 8 if level.dim else toy_dim
-    toy_layers = layers or 4
-    if level.layers is not None and layers is not None and layers > level.layers and not _pinned(sites, layers):
-        toy_layers = level.layers + layers % 2
+    layer_map = tuple(range(layers or 4))
+    if level.layers is not None and layers is not None and layers > level.layers:
+        layer_map = fewer_layers(sites, layers, level.layers + layers % 2)
     toy_seq = min(level.seq, *lengths) if lengths else level.seq
     longest = max((scaled_length(v, min(lengths), toy_seq) for v in lengths), default=toy_seq)
     stated = first("iterations")
@@ -102,8 +108,9 @@ def shape_of(sites: Sequence[Site], level: Level, steps_run: int | None) -> Shap
     whole = sum(role_of(s.words, s.value) == "reserve" and is_int(s) and not s.words.endswith("ms") for s in sites)
     return Shape(
         dim, heads, kv, layers, min(lengths, default=1024), steps_run or stated, toy_dim, toy_heads, toy_kv,
-        toy_layers, toy_seq, longest, steps, min(first("vocab") or 1024, level.vocab or 65_536), accum, _parts(sites),
-        round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
+        layer_map[-1] + 1, toy_seq, longest, steps, min(first("vocab") or 1024, level.vocab or 65_536), accum,
+        _parts(sites), round(steps * accum * BACKWARD_SECONDS * 1.1 + 0.5 + whole, 3), float(first("wallclock") or 600),
+        layer_map,
     )  # fmt: skip
 
 
@@ -123,24 +130,6 @@ def _heads(heads: int | None, kv: int | None, level: Level) -> tuple[int, int]:
     return toy_kv * ratio, toy_kv
 
 
-def _pinned(sites: Sequence[Site], layers: int) -> bool:
-    """Whether settings name single layers, so that their number has to stay."""
-    for site in sites:
-        role = role_of(site.words, site.value)
-        if site.how == "env" and role == "layers" and number_of(site) not in (None, 0, float(layers)):
-            return True  # layers of several sorts
-        if site.how == "keyword" or role != "layer_index":
-            continue
-        numbers = [int(p) for p in _split(str(site.value)) if p.isdigit()]
-        if numbers and 2 <= max(numbers) < layers:
-            return True
-    return False
-
-
-def _split(text: str) -> list[str]:
-    return "".join(c if c.isdigit() else " " for c in text).split()
-
-
 def is_int(site: Site) -> bool:
     """Whether the text of a knob may have to be a whole number."""
     return site.kind == "int" or (site.kind == "" and site.how in ("env", "argv") and "." not in str(site.value))
@@ -156,9 +145,11 @@ def number_of(site: Site) -> float | None:
         return None
 
 
-def toy_value(site: Site, shape: Shape, level: Level) -> tuple[str, int | float | None]:
+def toy_value(site: Site, shape: Shape, level: Level) -> tuple[str, int | float | str | None]:
     """(role, toy value) of a knob; None leaves it alone. A value of zero or below always stays."""
     role, number = role_of(site.words, site.value), number_of(site)
+    if role == "layer_index":
+        return role, moved_layers(site, shape.layer_map)
     if number is None:
         if site.value is not None or site.how != "env":
             return role, None
@@ -326,7 +317,7 @@ _MULTIPLES = frozenset(
 )
 
 
-def other_value(site: Site, value: int | float | None, shape: Shape) -> int | float | None:
+def other_value(site: Site, value: int | float | str | None, shape: Shape) -> int | float | str | None:
     """The next value to try for a knob that a failure named: sizes of data doubled, all else as claimed.
 
     One that was left alone gets a value in proportion to the sequence length.
@@ -337,6 +328,6 @@ def other_value(site: Site, value: int | float | None, shape: Shape) -> int | fl
     if value is None:
         scaled = int(number) * shape.toy_seq // shape.seq
         return scaled if 0 < scaled < number else None
-    if role in _MULTIPLES and value < number:
+    if role in _MULTIPLES and not isinstance(value, str) and value < number:
         return min(1 << int(value).bit_length(), int(number))
     return None

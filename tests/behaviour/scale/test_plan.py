@@ -49,10 +49,10 @@ CONSTANTS = [
     ("class H:\n    train_seq_len: int = 2048", "class H:\n    train_seq_len: int = 128"),
     ("def f(x, stride=256, batch_seqs: int = 96): pass", "def f(x, stride=64, batch_seqs: int = 32): pass"),
     ("f(1, n_samples=64, seq_len=2048)", "f(1, n_samples=2, seq_len=128)"),
-    ('C = {"model_dim": 512, "lr": 3}', 'C = {"model_dim": 64, "lr": 3}'),
+    ('C = {"model_dim": 512, "lr": 3}', 'C = {"model_dim": 32, "lr": 3}'),
     ("A, eval_stride = 7, 256", "A, eval_stride = 7, 64"),
     ("é = 'é'; max_steps = 9000; ö = 2", "é = 'é'; max_steps = 6; ö = 2"),
-    ("if t.numel() <= 65536: pass", "if t.numel() <= 1024: pass"),
+    ("if t.numel() <= 65536: pass", "if t.numel() <= 256: pass"),
     ("from dataclasses import field\nclass H:\n    ttt_epochs: int = field(default=30)",
      "from dataclasses import field\nclass H:\n    ttt_epochs: int = field(default=2)"),
 ]  # fmt: skip

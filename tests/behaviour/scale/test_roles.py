@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ BASE = [
 ]  # fmt: skip
 
 
-def toy(name: str, value: Value, level: int = 0, extra: tuple[Site, ...] = (), kind: str = "") -> float | None:
+def toy(name: str, value: Value, level: int = 0, extra: tuple[Site, ...] = (), kind: str = "") -> Any:
     knob = site(name, value, kind=kind)
     shape = shape_of([*BASE, *extra, knob], LEVELS[level], 7000)
     return toy_value(knob, shape, LEVELS[level])[1]
@@ -39,14 +41,14 @@ ROLES: list[tuple[str, Value, str, float | None]] = [
     ("VAL_LOSS_EVERY", 4000, "val_every", 1_000_000),
     ("VAL_LOSS_EVERY", 0, "val_every", None),
     ("NUM_LAYERS", 9, "layers", 5),
-    ("MODEL_DIM", 512, "model_dim", 64),
-    ("EMBEDDING_DIM", 512, "model_dim", 64),
+    ("MODEL_DIM", 512, "model_dim", 32),
+    ("EMBEDDING_DIM", 512, "model_dim", 32),
     ("NUM_HEADS", 8, "heads", 4),
     ("NUM_KV_HEADS", 4, "kv_heads", 2),
-    ("HEAD_DIM", 64, "head_dim", 16),
-    ("ROPE_DIMS", 24, "rope_dims", 16),
-    ("ROPE_DIMS", 16, "rope_dims", None),
-    ("MLP_HIDDEN", 1536, "width", 192),
+    ("HEAD_DIM", 64, "head_dim", 8),
+    ("ROPE_DIMS", 24, "rope_dims", 8),
+    ("ROPE_DIMS", 8, "rope_dims", None),
+    ("MLP_HIDDEN", 1536, "width", 96),
     ("BIGRAM_DIM", 128, "width", 16),
     ("TRAIN_SEQ_LEN", 2048, "seq_len", 128),
     ("EVAL_SEQ_LEN", 4096, "seq_len", 256),
@@ -79,8 +81,8 @@ ROLES: list[tuple[str, Value, str, float | None]] = [
     ("MAX_WALLCLOCK_SECONDS", 0, "wallclock", None),
     ("PPM_SUBSET_TOKENS", 31_000_000, "token_limit", 2048),
     ("TTT_MIN_DOC_LEN", 512, "length", 32),
-    ("MUON_MIN_PARAMS", 32_768, "numel", 512),
-    ("QAT_GROUP_SIZE", 128, "group", 16),
+    ("MUON_MIN_PARAMS", 32_768, "numel", 128),
+    ("QAT_GROUP_SIZE", 128, "group", 8),
     ("VOCAB_SIZE", 1024, "vocab", None),
 ]
 
@@ -98,7 +100,7 @@ UNTOUCHED: list[tuple[str, Value]] = [
     ("LATE_QAT_THRESHOLD", 0.15), ("LOGIT_SOFTCAP", 30.0), ("ROPE_BASE", 10000.0), ("QUANT_BITS", 6),
     ("QK_GAIN_INIT", 1.5), ("TTT_OPTIMIZER", "sgd"), ("SEED", 1337), ("ZSTD_LEVEL", 22), ("NGRAM_ORDER", 7),
     ("TTT_TIME_BUDGET_SECONDS", 375.0), ("WARMDOWN_FRAC", 0.72), ("MUON_BACKEND_STEPS", 5), ("WORLD_SIZE", 8),
-    ("TARGET_BYTES", 16_000_000), ("RANK", 0), ("TTT_FREEZE_BLOCKS", 2), ("XSA_LAST_N", 4), ("VE_LAYERS", "7,8"),
+    ("TARGET_BYTES", 16_000_000), ("RANK", 0),
     ("TTT_COSINE_DECAY", 1), ("GRAD_CLIP_NORM", 0.3), ("EVAL_TEMPERATURE", 0.95), ("TTT_GRAD_STEPS", 1),
     ("MLP_MULT", 3), ("NCCL_TIMEOUT", 1800), ("DYNAMO_CACHE_SIZE_LIMIT", 128), ("ITERATIONS", 0),
 ]  # fmt: skip
@@ -131,13 +133,7 @@ def test_zero_one_and_flags_stay(parts: list[str], value: Value) -> None:
 def test_a_toy_value_is_positive_and_never_above_the_claimed_one(parts: list[str], value: int, level: int) -> None:
     name = "_".join(parts)
     made = toy(name, value, level)
-    assert made is None or role_of(name.lower(), value) == "val_every" or 0 < made < value
-
-
-def test_layers_stay_when_a_setting_names_one_of_them() -> None:
-    assert toy("NUM_LAYERS", 9, extra=(site("VE_LAYERS", "7,8"),)) is None
-    assert toy("NUM_LAYERS", 9, extra=(site("LOOP_END", 5),)) is None
-    assert toy("NUM_LAYERS", 9, extra=(site("XSA_LAST_N", 9),)) == 5
+    assert made is None or role_of(name.lower(), value) in ("val_every", "layer_index") or 0 < made < value
 
 
 def test_widths_fit_each_other_at_every_level() -> None:

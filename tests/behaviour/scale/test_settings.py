@@ -39,7 +39,7 @@ def test_defaults_out_of_a_configuration_file(tmp_path: Path) -> None:
 def test_planted_a_file_that_says_nothing_leaves_the_default(tmp_path: Path, text: str) -> None:
     submission = configured(tmp_path, {"settings.json": text})
     assert "model_dim" not in config_values(submission)
-    assert plan(submission).env["MODEL_DIM"] == "64"
+    assert plan(submission).env["MODEL_DIM"] == "32"
 
 
 def test_the_metadata_is_no_configuration(tmp_path: Path) -> None:
