@@ -65,7 +65,7 @@ def test_named_layers_stay_in_order_and_apart(layers: int, named: set[int]) -> N
     assert all(a <= b for a, b in pairwise(found))
     places = [found[n] for n in inside]
     assert len(set(places)) == len(places)
-    assert all(0 < found[n] for n in inside if n)
+    assert all(found[n] > 0 for n in inside if n)
 
 
 @given(st.integers(2, 40))
