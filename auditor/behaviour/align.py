@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.run import Run
+from auditor.behaviour.scores import NOWHERE, ScoreTable
 from auditor.behaviour.tallies import as_losses
 from auditor.behaviour.wire import Event
 
@@ -71,3 +73,26 @@ def _told(event: Event, run: Run) -> tuple[NDArray[np.float64], NDArray[np.int64
     first = int(event.fields["first"])
     labels = np.arange(first, first + event.arrays["loss"].size)
     return run.scores.loss[labels].astype(np.float64), labels
+
+
+def placed_as(a: Run, b: Run) -> ScoreTable:
+    """The scores of run ``b`` where those of run ``a`` at the same moments lie, for a stream that repeats itself.
+
+    A score of another token than the one that stands there in the stream of ``b`` is `NOWHERE`.
+    """
+    ours = {key: seq for seq, key in keys(a.events).items()}
+    first = {event.seq: int(event.fields["first"]) for event in a.events if event.kind == "Scored"}
+    table, tokens = b.scores, b.stream.tokens.astype(np.int64)
+    position, row = np.full_like(table.position, NOWHERE), np.full_like(table.row, NOWHERE)
+    theirs = keys(b.events)
+    for event in b.events:
+        start = first.get(ours.get(theirs.get(event.seq, ("", "", 0, 0)), -1))
+        if event.kind != "Scored" or start is None:
+            continue
+        mine = slice(int(event.fields["first"]), int(event.fields["first"]) + event.arrays["targets"].size)
+        there = a.scores.position[start : start + event.arrays["targets"].size]
+        if there.size == event.arrays["targets"].size:
+            same = (there != NOWHERE) & (tokens[np.maximum(there, 0)] == event.arrays["targets"])
+            position[mine] = np.where(same, there, NOWHERE)
+            row[mine] = np.where(same, a.scores.row[start : start + there.size], NOWHERE)
+    return replace(table, position=position, row=row)

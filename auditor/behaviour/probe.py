@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditor.behaviour import smoke, witness
-from auditor.behaviour.align import after, last_key
+from auditor.behaviour.align import after, last_key, placed_as
 from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import EARLY, Cut, comparable, cuts
 from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
+from auditor.behaviour.questions.normalisation import undecided
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.readings import read_before
 from auditor.behaviour.run import Run
@@ -22,6 +23,7 @@ from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.scale.retry import retry
 from auditor.behaviour.session import Session
 from auditor.behaviour.timeline import passes_of, timeline
+from auditor.behaviour.toyworld.habits import with_habits
 from auditor.behaviour.toyworld.spec import World
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.behaviour.toyworld.vary import vary
@@ -67,6 +69,8 @@ class Trial:
     control: Control | None = None
     """Run A repeated, where a varied run differs from it."""
     perturbed: Run | None = None
+    habits: Run | None = None
+    """On a stream that repeats itself, where run A hardly showed a mixture."""
     built: smoke.Built | None = None
     attempts: int = 0
     level: str = ""
@@ -96,7 +100,7 @@ def probe(submission: Submission, options: ProbeOptions) -> ProbeResult:
     if trial.a is not None and trial.a.log.ended:
         changes = [(c.name, c.old or "", c.new, c.role) for c in trial.plan.changes]
         answers = ask_all(
-            trial.a, trial.world, trial.comparisons, trial.varied, changes, trial.perturbed, trial.control
+            trial.a, trial.world, trial.comparisons, trial.varied, changes, trial.perturbed, trial.control, trial.habits
         )
     files, answers = _witnesses(submission, options, trial, answers)
     return ProbeResult(_facts(submission, trial, answers), files, trial)
@@ -170,6 +174,12 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
                 del trial.comparisons[index + 1 :]
                 break
         _repeat(session, options, trial)
+        if undecided(a) and not any(c.differs for c in trial.comparisons):
+            _say(options, "run H: a stream that repeats itself", 0.9)
+            stream = with_habits(trial.world)
+            log = session.run(stream, options.wall_seconds)
+            trial.habits = Run(log, stream, trial.world.spec, options.stated, "H", a.source)
+            trial.habits.scores = placed_as(a, trial.habits)
     if options.smoke:
         _say(options, "full-size build", 0.95)
         trial.built = smoke.build(session, submission, trial.plan)

@@ -42,16 +42,17 @@ def ask_all(
     changes: Sequence[Change] = (),
     perturbed: Run | None = None,
     control: Control | None = None,
+    habits: Run | None = None,
 ) -> dict[Question, Answer]:
     """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed; ``control``: run A
-    repeated."""
+    repeated; ``habits``: the run on a stream that repeats itself."""
     invariant = invariance(a, comparisons, control)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
         Question.SCORE_BEFORE_UPDATE: score_before_update.ask(a, world, invariant),
         Question.COVERAGE: coverage.ask(a, world, changes),
-        Question.NORMALISATION: normalisation.ask(a, world, invariant),
+        Question.NORMALISATION: normalisation.ask(a, world, invariant, habits),
         Question.BYTE_ACCOUNTING: byte_accounting.ask(a, world),
         Question.DATA_ACCESS: _data(a, world, changes, other, control),
         Question.ROUND_TRIP: round_trip.ask(a, world, perturbed),

@@ -11,6 +11,7 @@ fortune too).
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,10 @@ PROOF = math.log(1e6)
 ENOUGH = 200
 """Positions at which a mixture must have changed the model's probability before its silence means something."""
 SAME = 1e-4
+MIXES = re.compile(
+    r"n_?gram|ppm|cache_(?:lambda|weight|alpha|mix)|backoff|mixer|knn|phrase|unigram|bigram_(?:mix|counts)", re.I
+)
+"""Words of scripts that mix the model's probabilities with others. They decide over one more run, over no finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,13 @@ def values_of(found: Pass, run: Run) -> Values:
     positions, first = positions[order], first[order]
     counted = found.values[first]
     model = run.scores.loss[found.scores[first]].astype(np.float64)
-    changed = np.abs(counted - model) > SAME * np.maximum(1.0, np.abs(counted))
-    return Values(positions, counted, model, changed)
+    return Values(positions, counted, model, _differ(counted, model))
 
 
-def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
+def ask(run: Run, world: World, invariance: Answer | None = None, habits: Run | None = None) -> Answer:
     """Judge the probabilities behind the judged pass; ``invariance``: the answer on prefix invariance, if there is one.
 
+    ``habits``: the same script on a stream that repeats itself, where mixtures that hardly spoke on the toy stream do.
     A score that saw later tokens is no news here: then the question stays open.
     """
     question = Question.NORMALISATION
@@ -94,14 +99,44 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     scale = scaling(values)
     if scale is not None:
         return _scaled(run.judged, values, scale)
-    known = reference(run.stream, run.spec)[values.positions]
+    answer = _judge(run.judged, values, reference(run.stream, run.spec), invariance, "the toy stream")
+    if habits is None or answer.outcome is Outcome.FOUND or no_pass(habits, question) is not None:
+        return answer
+    assert habits.judged is not None
+    again = values_of(habits.judged, habits)
+    if not again.changed.any():
+        return answer
+    known = reference(habits.stream, habits.spec)
+    return _judge(habits.judged, again, known, invariance, "a stream that repeats itself")
+
+
+def undecided(run: Run) -> bool:
+    """Whether the judged pass hardly shows a mixture, though its script may have one: then another stream is worth a
+    run.
+
+    A few changed scores say that there is one; where there are none, the script's words may.
+    """
+    if run.judged is None or not run.judged.matched:
+        return False
+    changed = int(values_of(run.judged, run).changed.sum())
+    return 0 < changed < ENOUGH or (changed == 0 and MIXES.search(run.source) is not None)
+
+
+def _differ(counted: NDArray[np.float64], model: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.abs(counted - model) > SAME * np.maximum(1.0, np.abs(counted))
+
+
+def _judge(found: Pass, values: Values, known: NDArray[np.float64], invariance: Answer | None, text: str) -> Answer:
+    """The bet on ``values`` against the generator's log-probabilities ``known`` [tokens] of the stream ``text``."""
+    question = Question.NORMALISATION
+    known = known[values.positions]
     ok = ~np.isnan(known)
     log_e = bet(values.counted[ok], known[ok])
     if log_e >= PROOF:
-        return _beaten(run.judged, values, log_e, invariance)
+        return _beaten(found, values, log_e, invariance, text)
     changed = int(values.changed.sum())
     if changed >= ENOUGH and never_worse(values):
-        return _chosen(run.judged, values, changed)
+        return _chosen(found, values, changed)
     if 0 < changed < ENOUGH:
         return unknown(question, f"only {changed} scores were mixed with anything else: too few to tell at toy scale")
     if int(ok.sum()) < ENOUGH:
@@ -109,7 +144,7 @@ def ask(run: Run, world: World, invariance: Answer | None = None) -> Answer:
     how = f"{changed:,} of them changed after the model's own loss" if changed else "all of them the model's own losses"
     return Answer(
         question, Outcome.CLEAR,
-        f"{int(ok.sum()):,} scores do not beat the toy stream's generator ({how}; betting fortune {_power(log_e)})",
+        f"{int(ok.sum()):,} scores do not beat the generator of {text} ({how}; betting fortune {_power(log_e)})",
     )  # fmt: skip
 
 
@@ -141,7 +176,7 @@ def _scaled(found: Pass, values: Values, scale: float) -> Answer:
     return Answer(Question.NORMALISATION, Outcome.FOUND, message, (evidence,))
 
 
-def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None) -> Answer:
+def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None, text: str) -> Answer:
     changed = int(values.changed.sum())
     gain = float((values.model - values.counted)[values.changed].mean()) if changed else 0.0
     causal = invariance is not None and invariance.outcome is Outcome.CLEAR
@@ -156,7 +191,7 @@ def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None
         else "they are the model's own losses, so the model is told of the token that it scores"
     )
     message = (
-        f"{what}: against the known generator of the toy stream a bet on them grows to {_power(log_e)}; a normalised "
+        f"{what}: against the known generator of {text} a bet on them grows to {_power(log_e)}; a normalised "
         f"scorer of the past passes 1e6 with a chance of one in a million (Ville's inequality); {where}"
     )
     figures = {

@@ -16,7 +16,7 @@ from auditor.behaviour.shims.modules import make_module, place_module
 _PACKAGES_2 = ("flash_attn", "flash_attn.flash_attn_interface")
 _PACKAGES_3 = ("flash_attn_interface", "flash_attn_3", "flash_attn_3.flash_attn_interface", "hopper",
                "hopper.flash_attn_interface", "flash_attn.cute", "flash_attn.cute.interface")  # fmt: skip
-MAX_AT_ONCE = 2048
+MAX_AT_ONCE = 640
 """Tokens of packed sequences up to which one masked call is cheaper than a call for each."""
 
 
@@ -81,7 +81,7 @@ def _segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, **opt
             continue
         out, lse = attend(q[None, mine], k[None, theirs], v[None, theirs], **options)
         outputs.append(out[0])
-        sums.append(lse[0])
+        sums.append(lse[0] if lse.numel() else lse.reshape(q.shape[1], 0))
     rest = q.shape[0] - edges_q[-1]
     if rest or not outputs:
         outputs.append(q.new_zeros(rest, q.shape[1], v.shape[-1]))

@@ -81,16 +81,31 @@ class BlockPointer:
         """The block ``by`` further on, per dimension."""
         return replace(self, offsets=[int(a) + int(b) for a, b in zip(self.offsets, by, strict=True)])
 
-    def addresses(self) -> tuple[Pointer, Tensor]:
-        """The addresses of the block's elements, and which of them lie inside the tensor."""
-        rank = len(self.block_shape)
-        offset, inside = _long(self.base.offset), torch.ones((), dtype=torch.bool)
-        for axis in range(rank):
-            view = [-1 if other == axis else 1 for other in range(rank)]
-            index = (torch.arange(int(self.block_shape[axis])) + int(self.offsets[axis])).view(view)
-            offset = offset + index * int(self.strides[axis])
-            inside = inside & (index >= 0) & (index < int(self.shape[axis]))
-        return replace(self.base, offset=offset), inside
+    def read(self) -> Tensor:
+        """The block's elements; zeros outside the tensor."""
+        inside, place, whole = self._window()
+        if whole:
+            return inside.clone()
+        block = inside.new_zeros([int(n) for n in self.block_shape])
+        block[place] = inside
+        return block
+
+    def write(self, value: Any) -> None:
+        """Store ``value`` (broadcast to the block); what lies outside the tensor is dropped."""
+        inside, place, whole = self._window()
+        value = _as_tensor(value)
+        inside.copy_(value if whole else value.expand([int(n) for n in self.block_shape])[place])
+
+    def _window(self) -> tuple[Tensor, tuple[slice, ...], bool]:
+        """The part of the block inside the tensor, as a view; where it lies in the block; whether it is all of it."""
+        shape, strides = [int(n) for n in self.shape], [int(n) for n in self.strides]
+        block, first = [int(n) for n in self.block_shape], [int(n) for n in self.offsets]
+        low = [min(max(o, 0), n) for o, n in zip(first, shape, strict=True)]
+        high = [max(a, min(o + b, n)) for a, o, b, n in zip(low, first, block, shape, strict=True)]
+        start = int(self.base.offset) + sum(a * s for a, s in zip(low, strides, strict=True))
+        sizes = [b - a for a, b in zip(low, high, strict=True)]
+        place = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, first, strict=True))
+        return self.base.store.as_strided(sizes, strides, start if all(sizes) else 0), place, sizes == block
 
 
 class TensorDescriptor:
@@ -123,7 +138,7 @@ class TensorDescriptor:
 def load(source: Any, mask: Any = None, other: Any = None, *args: Any, **options: Any) -> Tensor:
     """``tl.load``: elements at ``source``; ``other`` (0 without it) where ``mask`` is false (else IndexError)."""
     if isinstance(source, BlockPointer):
-        source, mask = source.addresses()
+        return source.read()
     offset = _as_tensor(source.offset)
     data: Tensor = source.store
     if mask is None:
@@ -136,14 +151,18 @@ def load(source: Any, mask: Any = None, other: Any = None, *args: Any, **options
 
 def store(target: Any, value: Any, mask: Any = None, *args: Any, **options: Any) -> None:
     """``tl.store``: write ``value`` where ``mask`` is true, cast to the type of the memory."""
+    if isinstance(target, BlockPointer):
+        target.write(value)
+        return
+    if mask is None:
+        offset, value = _together(_as_tensor(target.offset), _as_tensor(value))
+        target.store[offset] = value.to(target.store.dtype)
+        return
     offset, value, mask = _aligned(target, value, mask)
-    target_store = (target.base if isinstance(target, BlockPointer) else target).store
-    target_store[offset[mask]] = value[mask].to(target_store.dtype)
+    target.store[offset[mask]] = value[mask].to(target.store.dtype)
 
 
 def _aligned(target: Any, value: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
-    if isinstance(target, BlockPointer):
-        target, mask = target.addresses()
     shaped = [
         _as_tensor(target.offset),
         _as_tensor(value),
