@@ -21,6 +21,7 @@ from auditor.core.types import (
     BehaviourInfo,
     Claim,
     Outcome,
+    Place,
     RecordReady,
     RuleMeta,
     RuleResult,
@@ -53,6 +54,8 @@ NO_BEHAVIOUR = (
     "The behaviour witness did not run: {}. Nothing here was executed; "
     "what only a run can show (prefix invariance, normalisation, byte counts) is not covered."
 )
+NEARLY = 0.003
+"""Relative distance up to which a logged score stands for a claimed one that no log has."""
 PROBE_CPU_SECONDS = 120.0
 """Of the host: reading the events of a long run."""
 
@@ -214,8 +217,9 @@ def _hear_behaviour(submission: Submission, options: Options, state: _State) -> 
         return
     record = state.facts.get(Witness.RECORD)
     stated = headline_lines(submission, record.value) if isinstance(record, Answer) else ()
+    executed = record.value.templates.executed if isinstance(record, Answer) else {}
     request = behaviour.Request(
-        options.unsandboxed, options.run_seconds, options.witness_dir, tuple(stated), options.on_progress
+        options.unsandboxed, options.run_seconds, options.witness_dir, tuple(stated), executed, options.on_progress
     )
     _run_witness(Witness.BEHAVIOUR, lambda: behaviour.listen(submission, request), options, state, PROBE_CPU_SECONDS)
     heard = state.facts[Witness.BEHAVIOUR]
@@ -267,7 +271,18 @@ def headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:
     """The log lines that state the score that the submission claims."""
     logs = {log.path: log.lines for log in submission.logs}
     places = [at for _, at in facts.metric.logged_as if at.log in logs and at.line is not None]
+    places = places or [at for at in nearest_lines(facts) if at.log in logs and at.line is not None]
     return tuple(logs[at.log][at.line - 1] for at in places if at.line <= len(logs[at.log]))
+
+
+def nearest_lines(facts: Any) -> list[Place]:
+    """Where a score stands in the logs that is nearly the claimed one, which none is exactly."""
+    claimed = facts.metric.headline
+    if claimed is None:
+        return []
+    scored = [e for run in facts.runs for e in run.evaluations if e.val_bpb is not None]
+    near = [e for e in scored if abs(e.val_bpb.value - claimed) <= NEARLY * claimed]
+    return [e.at for e in sorted(near, key=lambda e: abs(e.val_bpb.value - claimed))[:1]]
 
 
 def _executed(submission: Submission, options: Options, state: _State) -> Mapping[str, frozenset[int]]:

@@ -50,8 +50,9 @@ def probe(
     submission: Submission, options: engine.Options = engine.DEFAULTS, rules: Mapping[str, Rule] | None = None
 ) -> Probed:
     """Run the submission and ask the rules. Raises what the probe raises."""
+    lines, executed = logged(submission)
     request = behaviour.Request(
-        options.unsandboxed, options.run_seconds, options.witness_dir, stated(submission), options.on_progress
+        options.unsandboxed, options.run_seconds, options.witness_dir, lines, executed, options.on_progress
     )
     heard = behaviour.listen(submission, request)
     if rules is None:
@@ -64,12 +65,15 @@ def probe(
     return Probed(heard.facts, behaviour.info(submission, heard), at_least(verdict, heard.facts), results)
 
 
-def stated(submission: Submission) -> tuple[str, ...]:
-    """The log lines of the claimed score; none when the record cannot be read."""
+def logged(submission: Submission) -> tuple[tuple[str, ...], Mapping[str, frozenset[int]]]:
+    """The log lines of the claimed score, and the lines of code that the logs show to have run; none when the record
+    cannot be read."""
     from auditor.record import analyse
 
     record = contained(lambda: analyse(submission), seconds=RULE_SECONDS)
-    return engine.headline_lines(submission, record.value) if isinstance(record, Answer) else ()
+    if not isinstance(record, Answer):
+        return (), {}
+    return engine.headline_lines(submission, record.value), record.value.templates.executed
 
 
 def _asked(submission: Submission, facts: TraceFacts, rules: Mapping[str, Rule]) -> list[RuleResult]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Request:
     run_seconds: float = 60.0
     witness_dir: Path | None = None
     stated: tuple[str, ...] = ()
+    executed: Mapping[str, frozenset[int]] = field(default_factory=dict)
     on_progress: Callable[[str, float | None], None] | None = None
 
 
@@ -68,7 +69,7 @@ def listen(submission: Submission, request: Request) -> Heard:
 
     options = ProbeOptions(
         unsandboxed=request.unsandboxed, wall_seconds=request.run_seconds, witness_dir=request.witness_dir,
-        stated=request.stated, on_progress=request.on_progress,
+        stated=request.stated, executed=request.executed, on_progress=request.on_progress,
     )  # fmt: skip
     result = probe(submission, options)
     written: tuple[str, ...] = ()

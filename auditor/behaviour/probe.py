@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from auditor.behaviour.questions.normalisation import undecided
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.readings import read_before
 from auditor.behaviour.run import Run
+from auditor.behaviour.scale.implied import with_implied
 from auditor.behaviour.scale.model import Failure, Frame, Plan
 from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.scale.retry import retry
@@ -33,8 +34,8 @@ from auditor.core.types import Outcome
 
 NAMES = "BCDEFGH"
 LOST = "the varied run was lost"
-FEW_SCORES = 60_000
-"""Recorded scores of run A (a figure that is the same each time) below which one more cut is tried."""
+FEW_CALLS = 150_000
+"""Calls of torch in run A (a figure that is the same each time) below which one more cut is tried."""
 COPIES = 2
 """Paused copies of run A: weights changed as loaded objects, and as decompressed bytes."""
 
@@ -49,6 +50,8 @@ class ProbeOptions:
     witness_dir: Path | None = None
     stated: tuple[str, ...] = ()
     """Log lines that state the claimed score."""
+    executed: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """File to the lines of print calls that the logs show to have run: `auditor.behaviour.scale.implied`."""
     on_progress: Callable[[str, float | None], None] | None = None
     """Called with a sentence and the share done (None: unknown)."""
     varied_runs: int = 2
@@ -95,6 +98,7 @@ def probe(submission: Submission, options: ProbeOptions) -> ProbeResult:
 
     Raises `auditor.sandbox.NoIsolation` where nothing isolates, ``ValueError`` where there is no script, OSError.
     """
+    submission = with_implied(submission, options.executed)
     trial = attempt(submission, options)
     answers: dict[Question, Answer] = {}
     if trial.a is not None and trial.a.log.ended:
@@ -162,7 +166,7 @@ def _others(session: Session, submission: Submission, options: ProbeOptions, tri
     if a.judged is not None:
         _perturb(session, options, trial)
         found = cuts(a.judged, a.scores, a.updates, a.stream.tokens.size, read_before(a))
-        extra = sum((bool(found) and EARLY in found[0].why, a.scores.position.size < FEW_SCORES))
+        extra = sum((bool(found) and EARLY in found[0].why, int(a.log.finished.get("calls", 0)) < FEW_CALLS))
         chosen = found[: options.varied_runs + extra]
         trial.comparisons = [lost(cut, LOST) for cut in chosen]
         for index, cut in enumerate(chosen):

@@ -14,6 +14,7 @@ from auditor.behaviour.order import Cut
 from auditor.behaviour.probe import ProbeOptions, probe, source_of
 from auditor.behaviour.questions.prefix_invariance import compare
 from auditor.behaviour.run import Run
+from auditor.behaviour.scale.implied import with_switches
 from auditor.behaviour.scale.model import Plan
 from auditor.behaviour.scale.plan import build
 from auditor.behaviour.session import Session
@@ -85,6 +86,7 @@ def replay(
         NoIsolation: nothing isolates here and ``unsandboxed`` is false.
     """
     document = witness.document
+    submission = with_switches(submission, document.get("implied", ()))
     notes = _check_script(submission, document, other_script)
     if document["variation"] is None:
         return _again(submission, witness, unsandboxed, wall_seconds, on_progress, notes)

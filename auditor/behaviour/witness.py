@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from auditor import __version__
 from auditor.behaviour.facts import Evidence, Question, Spot
+from auditor.behaviour.scale.implied import implied
 from auditor.behaviour.scale.model import Plan
 from auditor.behaviour.toyworld.spec import World
 from auditor.core.submission import Submission
@@ -96,6 +97,7 @@ def make(
         "plan": _plan(plan),
         "world": asdict(world.spec),
         "seed": seed,
+        "implied": list(implied(submission)),
         "stated": [line[:LINE] for line in stated[:MAX_STATED]],
         "variation": None if variation is None else _variation(variation),
         "compared": compared,
@@ -238,6 +240,8 @@ def _problem_of_values(document: dict[str, Any]) -> str:
         return "plan.env holds something that is no text"
     if not all(isinstance(word, str) for word in (*plan["argv"], *document["stated"])):
         return "a list of texts holds something else"
+    if not all(isinstance(name, str) for name in document.get("implied", [])):
+        return "implied holds something that is no name"
     if not all(isinstance(v, int) for v in plan["tweaks"].values()):
         return "plan.tweaks holds something that is no number"
     if variation is not None:

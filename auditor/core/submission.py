@@ -75,7 +75,7 @@ class Setting:
     value: str
     origin: Place
     how: str
-    """``run_script``, ``readme``, ``submission.json``, ``log`` or ``preset``."""
+    """``run_script``, ``readme``, ``submission.json``, ``log``, ``preset``, or ``implied`` (a log shows what ran)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,17 +29,16 @@ def probe_one(pr: int, folder: Path) -> dict[str, Any]:
     """One probe, as a row of figures; an exception is a row too."""
     from auditor.behaviour.probe import ProbeOptions, probe
     from auditor.core.types import Outcome, Ruling, Witness
-    from auditor.engine import headline_lines
+    from auditor.engine_probe import logged
     from auditor.intake import load_submission
-    from auditor.record import analyse
     from rules import load_rules
 
     row: dict[str, Any] = {"pr": pr}
     try:
         submission = load_submission(folder)
-        stated = headline_lines(submission, analyse(submission))
+        stated, executed = logged(submission)
         start = time.monotonic()
-        result = probe(submission, ProbeOptions(stated=stated))
+        result = probe(submission, ProbeOptions(stated=stated, executed=executed))
         row["seconds"] = round(time.monotonic() - start, 2)
         facts, trial = result.facts, result.trial
         ruled = {i: r.check(Witness.BEHAVIOUR, submission, facts) for i, r in load_rules().items()

@@ -23,11 +23,13 @@ class GuestMode(TorchFunctionMode):
         super().__init__()
         self.handlers = handlers
         self.observer = observer
+        self.calls = 0
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run ``func`` or its stand-in."""
+        self.calls += 1
         kwargs = kwargs or {}
         if kwargs:
             if kwargs.get("device") is not None:

@@ -82,8 +82,9 @@ def run(command: dict[str, Any], sender: Sender) -> int:
     sys.stdout, sys.stderr = out, err
     _hook_print(ctx, recorder)
     status, fields = 0, {"status": "ended", "error": "", "message": "", "frames": []}
+    mode = GuestMode(ctx.handlers, recorder.observe)
     try:
-        with GuestMode(ctx.handlers, recorder.observe):
+        with mode:
             execute(command["script"], command["argv"], command["run_dir"])
     except SystemExit as stop:
         if stop.code not in (None, 0):
@@ -92,7 +93,7 @@ def run(command: dict[str, Any], sender: Sender) -> int:
         status, fields = 1, failure(error, command["run_dir"])
     out.close_line()
     err.close_line()
-    sender.emit("Finished", {**fields, "time": ctx.clock.now})
+    sender.emit("Finished", {**fields, "time": ctx.clock.now, "calls": mode.calls})
     sender.flush()
     return status
 

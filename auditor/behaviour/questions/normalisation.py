@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from auditor.behaviour.facts import Answer, Evidence, Question, Sample, Spot
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.questions.common import first_scores, no_pass, path, spot_of, unknown
-from auditor.behaviour.questions.printed import stated
+from auditor.behaviour.questions.printed import Stated, stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.toyworld.spec import Stream, World, WorldSpec
 from auditor.behaviour.toyworld.stream import stop_probability
@@ -31,6 +31,8 @@ PROOF = math.log(1e6)
 ENOUGH = 200
 """Positions at which a mixture must have changed the model's probability before its silence means something."""
 SAME = 1e-4
+FAR_BELOW = 0.85
+"""Share of the generator's bits per byte below which printed ones are more than another way to count bytes."""
 MIXES = re.compile(
     r"n_?gram|ppm|cache_(?:lambda|weight|alpha|mix)|backoff|mixer|knn|phrase|unigram|bigram_(?:mix|counts)", re.I
 )
@@ -225,14 +227,18 @@ def _samples(values: Values) -> tuple[Sample, ...]:
 
 
 def _printed_only(run: Run, missing: Answer) -> Answer:
-    """Where no recorded scores make the printed loss: hold the printed total against the generator's entropy."""
+    """Where no recorded scores make the printed loss: hold the printed total against the generator's entropy.
+
+    Of bits per byte alone it is not known what bytes they are of: more of them (counted wrongly) may make the figure
+    small too, so it must be far below.
+    """
     if run.headline is None:
         return missing
     told = stated(run)
     known = reference(run.stream, run.spec)
     known = known[~np.isnan(known)]
     if told.loss is None:
-        return missing
+        return _printed_bits(run, told, known, missing)
     log_e = known.size * (-float(known.mean()) - told.loss)
     if log_e < PROOF or told.loss > 0.98 * -float(known.mean()):
         return missing
@@ -247,6 +253,22 @@ def _printed_only(run: Run, missing: Answer) -> Answer:
     if not math.isnan(own):
         figures["model_loss"] = own
     return Answer(Question.NORMALISATION, Outcome.FOUND, message, (Evidence(level, message, spot, figures=figures),))
+
+
+def _printed_bits(run: Run, told: Stated, known: NDArray[np.float64], missing: Answer) -> Answer:
+    """The same where only bits per byte are printed."""
+    size = int(run.stream.bytes[1:].sum())
+    least = -float(known.sum()) / math.log(2) / max(size, 1)
+    if run.headline is None or told.bpb is None or told.bpb > FAR_BELOW * least:
+        return missing
+    message = (
+        f"the printed {told.bpb:.4f} bits per byte are below the {least:.4f} of the toy stream's own generator: no "
+        "normalised scorer of the past gets there, on the bytes of that text"
+    )
+    spot = Spot(run.headline.site[0], run.headline.site[1], "printed here") if run.headline.site[0] else None
+    figures = {"printed_bpb": told.bpb, "generator_bpb": least}
+    evidence = Evidence(Confidence.MEDIUM, message, spot, figures=figures)
+    return Answer(Question.NORMALISATION, Outcome.FOUND, message, (evidence,))
 
 
 def _power(log_e: float) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 from . import pieces
 from .spec import Stream, World
 
-WORDS = 48
+WORDS = 32
 """Tokens that habits are made of."""
-FOLLOWERS = 3
+FOLLOWERS = 2
 """So many of them follow each of them, equally likely; any of them follows another token."""
-SURPRISE = 0.25
+SURPRISE = 0.2
 """Chance of a token drawn from the whole vocabulary instead."""
 
 
