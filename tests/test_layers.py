@@ -34,10 +34,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "auditor.doctor",
                     "auditor.behaviour", "auditor.sandbox", "auditor.cli_probe", "rules"),
     "auditor.__main__": ("auditor.cli",),
+    "reference_model": ("reference_model",),
 }  # fmt: skip
 STDLIB_ONLY = ("auditor.core", "auditor.sandbox", "auditor.doctor")
-MAY_IMPORT_TORCH = ("auditor.behaviour.guest", "auditor.behaviour.shims")
-"""Parts that run inside the sandbox; everything else works on a machine without torch."""
+MAY_IMPORT_TORCH = ("auditor.behaviour.guest", "auditor.behaviour.shims", "reference_model")
+"""Parts that run inside the sandbox, and the reference; everything else works on a machine without torch."""
 CORE_EXCEPTIONS = {"auditor.core.syntax": {"libcst"}, "auditor.core._syntax312": {"libcst"}}
 """Parsing of the 3.12 grammar, imported only when a script needs it (`test_libcst_is_imported_lazily_by_the_core`)."""
 RULES_SEE = ("facts", "order", "metric")
@@ -47,7 +48,7 @@ RULES_SEE = ("facts", "order", "metric")
 def modules() -> dict[str, Path]:
     """Every module of the auditor and the rules, by dotted name."""
     found: dict[str, Path] = {}
-    for top in ("auditor", "rules"):
+    for top in ("auditor", "rules", "reference_model"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
