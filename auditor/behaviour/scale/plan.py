@@ -15,8 +15,9 @@ from auditor.behaviour.scale.model import Change, Plan
 from auditor.behaviour.scale.paths import path_env, places_of
 from auditor.behaviour.scale.rewrite import Span, literal_text, replace_spans, with_helpers
 from auditor.behaviour.scale.roles import role_of
+from auditor.behaviour.scale.shape import LEVELS, Level, Shape, number_of, shape_of
 from auditor.behaviour.scale.sites import Site, scope_of, sites_of
-from auditor.behaviour.scale.values import LEVELS, Level, Shape, number_of, other_value, shape_of, toy_value
+from auditor.behaviour.scale.values import other_value, toy_value
 from auditor.behaviour.toyworld.spec import WorldSpec
 from auditor.core.submission import Role, SourceFile, Submission, near_sources
 from auditor.core.syntax import ParsedModule, parse_python

@@ -9,8 +9,8 @@ from auditor.behaviour.scale.model import RUN, Failure, Plan
 from auditor.behaviour.scale.paths import is_tokenizer
 from auditor.behaviour.scale.plan import build, knobs
 from auditor.behaviour.scale.roles import role_of
+from auditor.behaviour.scale.shape import LEVELS, number_of
 from auditor.behaviour.scale.sites import Site
-from auditor.behaviour.scale.values import LEVELS, number_of
 from auditor.behaviour.toyworld.layout import Places
 from auditor.core.submission import Submission
 
@@ -71,9 +71,10 @@ def resuming_settings(plan: Plan, submission: Submission, failure: Failure) -> l
 
     The run that made them is the one to judge, so the script is run from its beginning.
     """
-    if not _WEIGHTS.search(failure.message) or "fineweb" in failure.message:
-        return []
     settings = submission.launch.env
+    named = any(f"'{s.value}'" in failure.message for n, s in settings.items() if _RESUMES.search(n))
+    if "fineweb" in failure.message or not (named or _WEIGHTS.search(failure.message)):
+        return []
     return [
         n for n, s in settings.items()
         if _RESUMES.search(n) and s.value.strip().lower() not in ("", "0", "false", "no") and n not in plan.dropped

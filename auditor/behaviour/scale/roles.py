@@ -93,6 +93,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _TABLE)
 _VALUE = re.compile(_VALUES)
+_SCHEDULE = re.compile(r"\s*\d{3,6}[@:]\d+(?:\.\d+)?(?:\s*,\s*\d{3,6}[@:]\d+(?:\.\d+)?)+\s*")
+"""Sequence lengths with the moment of each."""
 _INNER_RE = re.compile(_INNER)
 
 
@@ -102,6 +104,8 @@ def role_of(words: str, value: int | float | str | None) -> str:
         try:
             float(value)
         except ValueError:
+            if _SCHEDULE.fullmatch(value) and "seq" in words.split("_"):
+                return "seq_text"
             return "layer_index" if _indices(value) and re.search(r"layer|block|loop|recur|xsa|ve_", words) else "value"
     for role, pattern in _COMPILED:
         if pattern.search(words):

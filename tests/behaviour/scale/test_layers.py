@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.behaviour.scale.layers import fewer_layers, moved_layers
+from auditor.behaviour.scale.shape import LEVELS, shape_of
 from auditor.behaviour.scale.sites import Site
-from auditor.behaviour.scale.values import LEVELS, shape_of, toy_value
+from auditor.behaviour.scale.values import toy_value
 
 
 def site(name: str, value: int | str, how: str = "env") -> Site:

@@ -108,3 +108,9 @@ def test_missing_text_drops_no_setting() -> None:
     missing = failure("[Errno 2] No such file or directory: 'data/fineweb_val_000000.bin'", "FileNotFoundError")
     again = retry(plan(sub), sub, missing)
     assert again is None or again.env["TTT_EVAL_ONLY"] == "1"
+
+
+def test_a_file_named_by_a_setting_that_resumes_is_not_looked_for_again() -> None:
+    sub = make_submission({"train_gpt.py": TEXT}, env={"LOAD_CHECKPOINT_PATH": "runs/7", "OTHER_PATH": "x"})
+    again = retry(plan(sub), sub, failure("[Errno 2] No such file or directory: 'runs/7'", "FileNotFoundError"))
+    assert again is not None and "LOAD_CHECKPOINT_PATH" not in again.env and again.env["OTHER_PATH"] == "x"

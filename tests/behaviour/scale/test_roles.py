@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.behaviour.scale.roles import role_of
+from auditor.behaviour.scale.shape import LEVELS, shape_of
 from auditor.behaviour.scale.sites import Site
-from auditor.behaviour.scale.values import LEVELS, shape_of, toy_value
+from auditor.behaviour.scale.values import toy_value
 
 Value = int | float | str
 
@@ -31,7 +32,7 @@ def toy(name: str, value: Value, level: int = 0, extra: tuple[Site, ...] = (), k
     return toy_value(knob, shape, LEVELS[level])[1]
 
 
-ROLES: list[tuple[str, Value, str, float | None]] = [
+ROLES: list[tuple[str, Value, str, Any]] = [
     ("ITERATIONS", 20000, "iterations", 6),
     ("MAX_STEPS", 7000, "iterations", 6),
     ("WARMUP_STEPS", 20, "warmup", 1),
@@ -84,11 +85,12 @@ ROLES: list[tuple[str, Value, str, float | None]] = [
     ("MUON_MIN_PARAMS", 32_768, "numel", 128),
     ("QAT_GROUP_SIZE", 128, "group", 8),
     ("VOCAB_SIZE", 1024, "vocab", None),
+    ("TRAIN_SEQ_SCHEDULE", "1024@0.100,2048@0.700,4096@1.000", "seq_text", "64@0.100,128@0.700,256@1.000"),
 ]
 
 
 @pytest.mark.parametrize(("name", "value", "role", "expected"), ROLES)
-def test_a_role_gets_its_toy_value(name: str, value: Value, role: str, expected: float | None) -> None:
+def test_a_role_gets_its_toy_value(name: str, value: Value, role: str, expected: Any) -> None:
     words = site(name, value).words
     assert role_of(words, value) == role
     assert toy(name, value) == expected
