@@ -178,6 +178,8 @@ class EvalConfig:
     seq_len: int = 1024
     stride: int = 1024
     batch_seqs: int = 32
+    repeat_tail: bool = False
+    """The windows that reach the end all score the last ``stride`` tokens, as the scripts of the seeds have it."""
 
 
 @dataclass(frozen=True, slots=True)
