@@ -27,7 +27,7 @@ def fewer_layers(sites: Sequence[Site], layers: int, wanted: int) -> LayerMap:
         return same
     set_elsewhere = {s.words for s in movable}
     for site in sites:
-        fixed = site.how == "const" or (site.how == "default" and site.words not in set_elsewhere)
+        fixed = site.how in ("const", "default") and site.words not in set_elsewhere
         if fixed and 2 <= max(_named(site), default=0) < layers:
             return same
     named = {n for s in movable if not _COUNT.search(s.words) for n in _named(s) if n < layers}

@@ -29,6 +29,7 @@ _INNER = _words(
 _NGRAM = r"(?:bigram|trigram|fourgram|[n\d]gram|ngram|hash|cache|table|bucket|ctx|context|skip\w*|engram|ppm|hedge)"
 
 _TABLE: tuple[tuple[str, str], ...] = (
+    ("mlp_ratio", r"^(?:mlp|ffn?|ff|expert)_(?:mult|multiplier|ratio|expansion)$"),
     ("local", r"^(?:local_)?rank$|^world_size$|^local_world_size$"),
     ("reserve", _words("reserved?", "finali[sz]e", "headroom") + ".*(?:seconds|secs?|ms)$"),
     ("wallclock", r"^(?:max_)?(?:train(?:ing)?_)?wall_?clock(?:_(?:seconds|secs?|s|limit|cap|budget))*$"
@@ -109,7 +110,7 @@ def role_of(words: str, value: int | float | str | None) -> str:
             return "layer_index" if _indices(value) and re.search(r"layer|block|loop|recur|xsa|ve_", words) else "value"
     for role, pattern in _COMPILED:
         if pattern.search(words):
-            if role not in ("wallclock", "reserve", "tablebits", "numel", "group") and _VALUE.search(words):
+            if role not in ("mlp_ratio", "wallclock", "reserve", "tablebits", "numel", "group") and _VALUE.search(words):
                 return "value"
             if role in ("steps", "iterations", "repeats") and _INNER_RE.search(words):
                 return "inner_steps"

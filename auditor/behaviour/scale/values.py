@@ -26,6 +26,8 @@ def toy_value(site: Site, shape: Shape, level: Level) -> tuple[str, int | float 
         number = _TYPICAL.get(role, 0)
     if number <= 0 or number != number or number in (float("inf"), -1.0):
         return role, None
+    if role == "mlp_ratio":
+        return role, _ratio(number, site, shape, level)
     if role == "wallclock":
         return role, _wallclock(number, site, shape)
     if role == "reserve":
@@ -55,6 +57,12 @@ def _lengths(site: Site, shape: Shape) -> str | None:
 
 
 _LENGTH = re.compile(r"(?<![\d.])\d{3,6}(?![\d.])")
+
+
+def _ratio(number: float, site: Site, shape: Shape, level: Level) -> float | None:
+    """A broken ratio of hidden width to width that would make an odd width at toy scale, rounded."""
+    broken = site.how in ("env", "argv") and not number.is_integer() and level.dim is not None
+    return float(round(number)) if broken and int(shape.toy_dim * number) % 8 else None
 
 
 def _wallclock(number: float, site: Site, shape: Shape) -> float | None:

@@ -85,6 +85,9 @@ ROLES: list[tuple[str, Value, str, Any]] = [
     ("MUON_MIN_PARAMS", 32_768, "numel", 128),
     ("QAT_GROUP_SIZE", 128, "group", 8),
     ("VOCAB_SIZE", 1024, "vocab", None),
+    ("MLP_MULT", 2.8, "mlp_ratio", 3.0),
+    ("MLP_MULT", 3.5, "mlp_ratio", None),
+    ("MLP_MULT", 3, "mlp_ratio", None),
     ("TRAIN_SEQ_SCHEDULE", "1024@0.100,2048@0.700,4096@1.000", "seq_text", "64@0.100,128@0.700,256@1.000"),
 ]
 
