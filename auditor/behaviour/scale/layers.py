@@ -41,7 +41,7 @@ def moved_layers(site: Site, layers: LayerMap) -> str | None:
     """The text of a setting that names layers, for the smaller stack; None where it names none or stays the same."""
     old, new = len(layers), layers[-1] + 1
     text = "" if site.value is None else str(site.value)
-    if old == new or site.how not in ("env", "argv") or not _named(site):
+    if old == new or site.how not in ("env", "argv", "const") or not _named(site):
         return None
     count = _COUNT.search(site.words) is not None
 

@@ -243,7 +243,9 @@ def allowed(site: Site, role: str, sites: list[Site]) -> bool:
             return False
         return role in _IN_CALLS or (role in ("inner_steps", "repeats") and (number_of(site) or 0) >= 20)
     number = number_of(site) or 0
-    return role not in ("every", "warmup", "log_every", "val_every", "layer_index") and number > 1
+    if role == "layer_index":  # a constant beside the setting of its name
+        return any(s.words == site.words and s.how in ("env", "argv") for s in sites) and number > 1
+    return role not in ("every", "warmup", "log_every", "val_every") and number > 1
 
 
 def set_option(words: list[str], name: str, value: str) -> None:
