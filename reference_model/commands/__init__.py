@@ -1,0 +1,1 @@
+"""The commands of ``python -m reference_model``: each module has ``register(app)``."""
