@@ -15,6 +15,7 @@ Mlp = Literal["relu2", "star_relu", "leaky_relu2", "swiglu"]
 Skips = Literal["none", "plain", "gated"]
 BigramHash = Literal["xor", "linear"]
 Layout = Literal["plain", "banked"]
+AuxRate = Literal["token", "scalar"]
 Scheme = Literal["int8_tensor", "int8_row", "int6_row", "int5_row", "float16", "float32"]
 Compressor = Literal["zstd", "lzma", "zlib", "brotli"]
 TttKind = Literal["none", "sgd", "adamw", "lora", "muon"]
@@ -32,6 +33,8 @@ class ModelConfig:
     num_kv_heads: int = 4
     mlp: Mlp = "relu2"
     mlp_hidden: int = 1024
+    mlp_affine: bool = False
+    """Each hidden unit gets a learned scale and bias after the activation; ``star_relu`` has them always."""
     leaky_slope: float = 0.5
     """Of ``leaky_relu2``."""
     tie_embeddings: bool = True
@@ -47,6 +50,8 @@ class ModelConfig:
     """0: no bigram embedding."""
     bigram_dim: int = 128
     bigram_hash: BigramHash = "xor"
+    bigram_project_always: bool = True
+    """Whether a bigram embedding that has the model's width already is projected too."""
     bigram_scale_init: float | None = 0.05
     """Learned scale of the bigram embedding; None: no scale."""
     smear_gate: bool = False
@@ -64,6 +69,8 @@ class ModelConfig:
     recur_layers: tuple[int, ...] = ()
     """Layers that run a second time, in this order, after the last one."""
     ortho_init: bool = False
+    ortho_scale_proj: bool = True
+    """With ``ortho_init``: the projections of the bigram and value embeddings begin at 1 / sqrt(2 * layers)."""
     layout: Layout = "plain"
     """``banked``: the state dict holds one 3-D tensor for each kind of matrix, all layers stacked."""
 
@@ -77,6 +84,8 @@ class OptimConfig:
     tied_embed_lr: float = 0.05
     embed_lr: float = 0.6
     head_lr: float = 0.008
+    aux_embed_lr: AuxRate = "token"
+    """Which rate the bigram and value embeddings have: that of the token embedding or that of the scalars."""
     decoder_lr_mult: float = 1.0
     """Factor on the learning rates of the second half of the layers."""
     muon_momentum: float = 0.95
@@ -85,6 +94,8 @@ class OptimConfig:
     muon_backend_steps: int = 5
     muon_row_norm: bool = False
     """Rows are normalised before Newton-Schulz."""
+    muon_bigram_proj: bool = False
+    """The bigram embedding's projection is under Muon, not AdamW."""
     muon_wd: float = 0.0
     adam_wd: float = 0.0
     beta1: float = 0.9
@@ -120,6 +131,13 @@ class TrainConfig:
     qat_bits: int = 6
 
 
+CONTROL_NAMES = (
+    "attn_scale", "attn_scales", "mlp_scale", "mlp_scales", "resid_mix", "resid_mixes", "q_gain", "skip_weight",
+    "skip_weights",
+)  # fmt: skip
+"""Control tensors of the competition's baseline script."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuantConfig:
     """From float weights to the artifact."""
@@ -130,14 +148,32 @@ class QuantConfig:
     other: Scheme = "int8_row"
     """Other tensors of two dimensions and more than ``keep_float_numel`` elements."""
     keep_float_numel: int = 65_536
+    keep_names: tuple[str, ...] = CONTROL_NAMES
+    """Parts of the names of control tensors, which are kept in float32."""
+    keep_names_of: Literal["small", "large"] = "small"
+    """Which control tensors: those of at most ``keep_float_numel`` elements, or those of more."""
+    int6_min: int = -32
+    """Smallest value of ``int6_row``: -32 or -31."""
+    clip_floor: float = 1.0
+    """A row's clip value is at least this: rows of small weights share one step. 0: no floor."""
     clip_candidates: int = 0
-    """GPTQ-lite: percentiles tried for each row; 0: one fixed percentile."""
+    """GPTQ-lite: 5 or 15 percentiles tried for int6 and int5 values; 0: one fixed percentile."""
+    clip_choice: Literal["tensor", "row"] = "tensor"
+    """Whether one candidate is chosen for all rows of a matrix or one for each row."""
+    scales_rounded_first: bool = False
+    """Whether values are computed from the stored float16 scales or from the float32 ones."""
     gptq: bool = False
     """Full-Hessian GPTQ of the matrices."""
     gptq_block_size: int = 128
     gptq_damp: float = 0.01
     calibration: Calibration = "none"
     calibration_sequences: int = 64
+    """Sequences that are generated, or batches of training data."""
+    calibration_length: int = 2048
+    """Tokens of a generated sequence."""
+    calibration_temperature: float = 0.8
+    calibration_recurrence: bool = True
+    """Whether the layers that run twice do so in the calibration passes too."""
     prune_fraction: float = 0.0
     """Share of the smallest weights of each matrix set to zero."""
     selective_prune_bytes: int = 0
@@ -283,6 +319,10 @@ def _fitting(name: str, kind: Any, value: Any) -> Any:
         items = list(value) if isinstance(value, list | tuple) else [] if value in ("", None) else [value]
         if all(type(item) is int for item in items):
             return tuple(items)
+    elif kind == tuple[str, ...]:
+        words = value.strip("[]").split(",") if isinstance(value, str) else value
+        if isinstance(words, list | tuple) and all(type(word) is str for word in words):
+            return tuple(word for word in words if word)
     elif choices and type(None) not in choices:
         if value in choices:
             return value

@@ -1,0 +1,63 @@
+"""Causal self-attention with grouped queries, a learned gain on each query head, and exclusive self-attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reference_model.config import ModelConfig
+from reference_model.model.rotary import Rotation, rotate
+
+
+class Attention(nn.Module):
+    """``c_q``, ``c_k``, ``c_v`` and ``proj`` are matrices: `Linear` or `BankedLinear`."""
+
+    def __init__(self, config: ModelConfig, layer: int, matrices: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = config.num_heads, config.num_kv_heads
+        self.head_dim = config.model_dim // config.num_heads
+        for name, matrix in matrices.items():
+            self.add_module(name, matrix)
+        self.q_gain = nn.Parameter(torch.full((config.num_heads,), config.qk_gain_init))
+        self.exclusive = layer >= config.num_layers - config.xsa_last_n
+
+    def forward(self, x: Tensor, angles: Rotation, value_embedding: Tensor | None = None) -> Tensor:
+        """``x`` [b, s, dim] to [b, s, dim]; ``value_embedding`` [b, s, kv_heads * head_dim] is added to the values."""
+        b, s, _ = x.shape
+        values = self.c_v(x)
+        if value_embedding is not None:
+            values = values + value_embedding
+        q = self.c_q(x).view(b, s, self.heads, self.head_dim)
+        k = self.c_k(x).view(b, s, self.kv_heads, self.head_dim)
+        v = values.view(b, s, self.kv_heads, self.head_dim)
+        q = rotate(F.rms_norm(q, (self.head_dim,)), angles) * self.q_gain.to(q.dtype)[:, None]
+        k = rotate(F.rms_norm(k, (self.head_dim,)), angles)
+        y = attend(q, k, v)
+        if self.exclusive:
+            y = without_own_value(y, v)
+        out: Tensor = self.proj(y.reshape(b, s, -1))
+        return out
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention: ``q`` [b, s, h, d], ``k`` and ``v`` [b, s, h_kv, d] to [b, s, h, d].
+
+    Query head i reads key head i // (h / h_kv).
+    """
+    if q.size(2) != k.size(2) and not q.is_cuda:  # the CPU's kernel has no groups and would fall back to plain sums
+        k, v = (t.repeat_interleave(q.size(2) // t.size(2), dim=2) for t in (k, v))
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))
+    return y.transpose(1, 2)
+
+
+def without_own_value(y: Tensor, v: Tensor) -> Tensor:
+    """``y`` [b, s, h, d] less its projection on the position's own value ``v`` [b, s, h_kv, d] of its group.
+
+    Exclusive self-attention: y - (y . u) u with u = v / |v|, so that the output is orthogonal to the own value.
+    """
+    b, s, h, d = y.shape
+    grouped = y.reshape(b, s, v.size(2), h // v.size(2), d)
+    unit = F.normalize(v, dim=-1).unsqueeze(3)
+    return (grouped - (grouped * unit).sum(-1, keepdim=True) * unit).view(b, s, h, d)

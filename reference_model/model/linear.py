@@ -1,0 +1,60 @@
+"""Matrices of the network: in their own parameter, or a slice of a bank that holds one kind for all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FakeQuant = Callable[[Tensor], Tensor]
+"""A weight [out, in] to the weight that the forward pass uses instead, with a straight-through gradient."""
+
+
+class Linear(nn.Linear):
+    """A matrix without bias, kept in float32 and cast to the input's type; `init.build` gives it its weights."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.fake_quant: FakeQuant | None = None
+        super().__init__(inputs, outputs, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Nothing: the weights come from `init.build` or from a file."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [..., in] to [..., out]."""
+        return _product(x, self.weight, self.fake_quant if self.training else None)
+
+
+class BankedLinear(nn.Module):
+    """Matrix ``index`` of ``bank`` [n, out, in]; the bank is a parameter of the whole model."""
+
+    def __init__(self, bank: nn.Parameter, index: int) -> None:
+        super().__init__()
+        self.fake_quant: FakeQuant | None = None
+        self.index = index
+        self._bank = (bank,)  # in a tuple: not registered here a second time
+
+    @property
+    def weight(self) -> Tensor:
+        """[out, in], a view of the bank."""
+        return self._bank[0][self.index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [..., in] to [..., out]."""
+        return _product(x, self.weight, self.fake_quant if self.training else None)
+
+
+def set_fake_quant(model: nn.Module, quant: FakeQuant | None, *, banks: bool = False) -> int:
+    """Let all matrices train through ``quant`` (None: no more); those of banks only where ``banks``. How many."""
+    kinds = (Linear, BankedLinear) if banks else (Linear,)
+    found = [module for module in model.modules() if isinstance(module, kinds)]
+    for module in found:
+        module.fake_quant = quant
+    return len(found)
+
+
+def _product(x: Tensor, weight: Tensor, quant: FakeQuant | None) -> Tensor:
+    if quant is not None:
+        weight = quant(weight)
+    return F.linear(x, weight.to(x.dtype))
