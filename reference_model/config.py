@@ -116,6 +116,8 @@ class TrainConfig:
     warmdown: Literal["linear", "cosine"] = "linear"
     max_wallclock_seconds: float = 600.0
     """0: no limit."""
+    reserve_seconds: float = 0.0
+    """At the end of the clock, kept for calibration on training data."""
     train_batch_tokens: int = 524_288
     train_seq_len: int = 1024
     val_loss_every: int = 1000
@@ -216,6 +218,8 @@ class EvalConfig:
     batch_seqs: int = 32
     repeat_tail: bool = False
     """The windows that reach the end all score the last ``stride`` tokens, as the scripts of the seeds have it."""
+    max_tokens: int = 0
+    """Only so many tokens of the validation stream are scored; 0: all. A score of fewer is no headline."""
 
 
 @dataclass(frozen=True, slots=True)
