@@ -331,7 +331,7 @@ def _fitting(name: str, kind: Any, value: Any) -> Any:
         if value in choices:
             return value
         raise PresetError(f"{name} is one of {', '.join(map(str, choices))}, not {value!r}")
-    elif type(None) in choices and value is None:
+    elif type(None) in choices and (value is None or value == "none"):
         return None
     elif kind is float or type(None) in choices:
         if type(value) in (int, float):

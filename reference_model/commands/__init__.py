@@ -1,1 +1,1 @@
-"""The commands of ``python -m reference_model``: each module has ``register(app)``."""
+"""Commands of the reference: each module with a function ``register(app)`` adds its own."""

@@ -7,18 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reference_model.config import ModelConfig
+from reference_model.model.linear import Matrix
 from reference_model.model.rotary import Rotation, rotate
 
 
 class Attention(nn.Module):
-    """``c_q``, ``c_k``, ``c_v`` and ``proj`` are matrices: `Linear` or `BankedLinear`."""
+    """``matrices``: ``c_q``, ``c_k``, ``c_v`` and ``proj``."""
 
-    def __init__(self, config: ModelConfig, layer: int, matrices: dict[str, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, layer: int, matrices: dict[str, Matrix]) -> None:
         super().__init__()
         self.heads, self.kv_heads = config.num_heads, config.num_kv_heads
         self.head_dim = config.model_dim // config.num_heads
-        for name, matrix in matrices.items():
-            self.add_module(name, matrix)
+        self.c_q, self.c_k, self.c_v, self.proj = (matrices[name] for name in ("c_q", "c_k", "c_v", "proj"))
         self.q_gain = nn.Parameter(torch.full((config.num_heads,), config.qk_gain_init))
         self.exclusive = layer >= config.num_layers - config.xsa_last_n
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from reference_model.config import ModelConfig
-from reference_model.model.linear import BankedLinear, Linear
+from reference_model.model.linear import BankedLinear, Linear, Matrix
 
 BANKS: dict[str, tuple[str, ...]] = {
     "qo_bank": ("attn.c_q", "attn.proj"),
@@ -37,9 +37,9 @@ def make_banks(config: ModelConfig) -> dict[str, nn.Parameter]:
     }
 
 
-def matrices(config: ModelConfig, layer: int, banks: dict[str, nn.Parameter], part: str) -> dict[str, nn.Module]:
+def matrices(config: ModelConfig, layer: int, banks: dict[str, nn.Parameter], part: str) -> dict[str, Matrix]:
     """The matrices of ``part`` (``attn`` or ``mlp``) of one layer, by their name there."""
-    found: dict[str, nn.Module] = {}
+    found: dict[str, Matrix] = {}
     for name, (outputs, inputs) in matrix_shapes(config).items():
         owner, _, own = name.partition(".")
         if owner == part:

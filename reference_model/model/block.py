@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reference_model.config import ModelConfig
 from reference_model.model.attention import Attention
+from reference_model.model.linear import Matrix
 from reference_model.model.mlp import FeedForward
 from reference_model.model.rotary import Rotation
 
@@ -17,9 +18,7 @@ from reference_model.model.rotary import Rotation
 class Block(nn.Module):
     """Layer ``layer``; ``attention`` and ``mlp`` name its matrices."""
 
-    def __init__(
-        self, config: ModelConfig, layer: int, attention: dict[str, nn.Module], mlp: dict[str, nn.Module]
-    ) -> None:
+    def __init__(self, config: ModelConfig, layer: int, attention: dict[str, Matrix], mlp: dict[str, Matrix]) -> None:
         super().__init__()
         self.attn = Attention(config, layer, attention)
         self.mlp = FeedForward(config, mlp)
@@ -33,7 +32,8 @@ class Block(nn.Module):
         keep, again = self.resid_mix.to(x.dtype)
         x = keep * x + again * x0
         x = x + self.attn_scale.to(x.dtype) * self.attn(self._normed(x), angles, value_embedding)
-        return x + self.mlp_scale.to(x.dtype) * self.mlp(self._normed(x))
+        x = x + self.mlp_scale.to(x.dtype) * self.mlp(self._normed(x))
+        return x
 
     def _normed(self, x: Tensor) -> Tensor:
         normed = F.rms_norm(x, (x.size(-1),))

@@ -45,6 +45,9 @@ class BankedLinear(nn.Module):
         return _product(x, self.weight, self.fake_quant if self.training else None)
 
 
+Matrix = Linear | BankedLinear
+
+
 def set_fake_quant(model: nn.Module, quant: FakeQuant | None, *, banks: bool = False) -> int:
     """Let all matrices train through ``quant`` (None: no more); those of banks only where ``banks``. How many."""
     kinds = (Linear, BankedLinear) if banks else (Linear,)

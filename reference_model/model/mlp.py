@@ -7,16 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reference_model.config import ModelConfig
+from reference_model.model.linear import Matrix
 
 
 class FeedForward(nn.Module):
-    """``up_proj``, ``down_proj`` and, for SwiGLU, ``gate_proj`` are matrices: `Linear` or `BankedLinear`."""
+    """``matrices``: ``up_proj``, ``down_proj`` and, for SwiGLU, ``gate_proj``."""
 
-    def __init__(self, config: ModelConfig, matrices: dict[str, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, matrices: dict[str, Matrix]) -> None:
         super().__init__()
         self.kind, self.slope = config.mlp, config.leaky_slope
-        for name, matrix in matrices.items():
-            self.add_module(name, matrix)
+        self.up_proj, self.down_proj = matrices["up_proj"], matrices["down_proj"]
+        self.gate_proj = matrices.get("gate_proj")
         self.affine = has_affine(config)
         if self.affine:
             self.scale = nn.Parameter(torch.ones(config.mlp_hidden))
@@ -33,7 +34,7 @@ class FeedForward(nn.Module):
     def activated(self, x: Tensor) -> Tensor:
         """The hidden units [b, s, hidden] after the activation."""
         up: Tensor = self.up_proj(x)
-        if self.kind == "swiglu":  # GLU Variants Improve Transformer, arXiv 2002.05202
+        if self.gate_proj is not None:  # SwiGLU: GLU Variants Improve Transformer, arXiv 2002.05202
             return F.silu(self.gate_proj(x)) * up
         if self.kind == "leaky_relu2":
             return F.leaky_relu(up, self.slope).square()

@@ -29,5 +29,5 @@ def rotate(x: Tensor, angles: Rotation) -> Tensor:
     """``x`` [b, s, h, d] with its first 2 * len(angles) dimensions rotated, in pairs (i, i + half)."""
     cos, sin = (table.to(x.dtype)[None, :, None, :] for table in angles)
     half = cos.size(-1)
-    first, second, rest = x.split((half, half, x.size(-1) - 2 * half), dim=-1)
+    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     return torch.cat((first * cos + second * sin, second * cos - first * sin, rest), dim=-1)

@@ -90,8 +90,10 @@ class GPT(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """``hidden`` [..., dim] to logits [..., vocab]: cap * tanh(x / cap)."""
-        tied = self.lm_head is None
-        logits = F.linear(hidden, self.tok_emb.weight.to(hidden.dtype)) if tied else self.lm_head(hidden)
+        if self.lm_head is None:
+            logits = F.linear(hidden, self.tok_emb.weight.to(hidden.dtype))
+        else:
+            logits = self.lm_head(hidden)
         cap = self.config.logit_softcap
         return cap * torch.tanh(logits / cap)
 
