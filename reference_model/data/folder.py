@@ -1,6 +1,6 @@
 """Finds shards and tokenizer below a folder, in the competition's layout or all in one place.
 
-    DIR/datasets/NAME_sp1024/fineweb_train_000000.bin, fineweb_val_000000.bin      DIR/tokenizers/NAME_1024_bpe.model
+The layout is ``datasets/NAME_sp1024/fineweb_train_000000.bin`` (and ``_val_``) and ``tokenizers/NAME_1024_bpe.model``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The competition's shard files: 256 int32 (magic, version, number of tokens, zeros), then little-endian uint16 tokens."""
+"""The competition's shard files: 256 int32 (magic, version, number of tokens, zeros), then the tokens as uint16."""
 
 from __future__ import annotations
 

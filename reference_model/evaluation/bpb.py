@@ -1,6 +1,6 @@
 """Bits per byte: nats / ln 2 / bytes, all sums in float64.
 
-float32 sums would do harm: over 62 million tokens they are off by some 3e-6 of the value, the last digits that are compared.
+float32 sums would do harm: over 62 million tokens they are off by some 3e-6, the last digits that are compared.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reference_model.config import EvalConfig
@@ -24,9 +25,12 @@ Progress = Callable[[int, int], None]
 
 
 class Scorer(Protocol):
-    """What is asked of a model; `reference_model.model.transformer.GPT` is one."""
+    """What is asked of a model."""
 
-    training: bool
+    @property
+    def training(self) -> bool:
+        """The mode."""
+        ...
 
     def losses(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """int64 [b, s] twice -> nats, float32 [b, s]."""
@@ -38,6 +42,19 @@ class Scorer(Protocol):
 
     def train(self, mode: bool = True) -> object:
         """Switch between training and evaluation."""
+        ...
+
+
+@runtime_checkable
+class Headed(Protocol):
+    """A model that can make logits of a few positions alone; `reference_model.model.transformer.GPT` is one."""
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """int64 [b, s] -> the last layer's output [b, s, dim]."""
+        ...
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """[..., dim] -> logits [..., vocab]."""
         ...
 
 
@@ -114,18 +131,32 @@ def score_windows(
 ) -> None:
     """Add the scores of ``batch`` to ``tally``; ``table`` is on the model's device, ``tokens`` may be elsewhere.
 
-    Shorter windows are filled up with zeros behind their end, which a causal model does not see.
+    Where the model can, logits are made only from the first position on that any of the windows scores: with a stride
+    of 64 and 2,048 tokens a window, for one in 32.
     """
-    inputs, targets, scored = gather(tokens, batch, seq_len)
-    inputs, targets, scored = (part.to(tally.sums.device, non_blocking=True) for part in (inputs, targets, scored))
-    tally.add(model.losses(inputs, targets), table.count(inputs, targets), scored)
+    inputs, targets, scored = (part.to(tally.sums.device) for part in gather(tokens, batch, seq_len))
+    first = min(each.scored - each.start for each in batch)
+    losses = losses_from(model, inputs, targets, first)
+    tally.add(losses, table.count(inputs, targets)[:, first:], scored[:, first:])
+
+
+def losses_from(model: Scorer, inputs: Tensor, targets: Tensor, first: int = 0) -> Tensor:
+    """Nats of ``targets`` [b, s] from position ``first`` on, float32 [b, s - first]."""
+    if not first or not isinstance(model, Headed):
+        return model.losses(inputs, targets)[:, first:]
+    logits = model.head(model.hidden(inputs)[:, first:]).float()
+    wanted = targets[:, first:]
+    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(wanted.shape)
 
 
 def gather(tokens: Tensor, batch: Sequence[Window], seq_len: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs and targets of windows, int64 [b, seq_len], and which targets are scored, bool [b, seq_len]."""
-    bounds = torch.tensor([(w.start, w.end, w.scored) for w in batch])
-    start, end, scored = bounds.unsqueeze(-1).unbind(dim=1)
-    positions = start + torch.arange(seq_len)
+    """Inputs and targets of windows, int64 [b, seq_len], and which targets are scored, bool [b, seq_len].
+
+    Shorter windows are filled up with zeros behind their end, which a causal model does not see.
+    """
+    bounds = torch.tensor([(each.start, each.end, each.scored) for each in batch], device=tokens.device)
+    start, end, scored = (column.unsqueeze(-1) for column in bounds.unbind(dim=1))
+    positions = start + torch.arange(seq_len, device=tokens.device)
     inside = positions < end
     inputs, targets = (
         torch.where(inside, tokens[(positions + move).clamp(max=tokens.numel() - 1)], 0) for move in (0, 1)
