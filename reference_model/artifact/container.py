@@ -77,7 +77,7 @@ def raw_bytes(quantised: Quantised) -> bytes:
         blobs += [tensor_bytes(tensor) for tensor in stored]
         parts = [[_name(tensor.dtype), list(tensor.shape)] for tensor in stored]
         entries.append({"name": name, "form": entry.form, "dtype": _name(entry.dtype), "parts": parts})
-    header = {"banked": quantised.banked, "tensors": entries}
+    header = {"tensors": entries}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
@@ -102,11 +102,11 @@ def _parse(raw: bytes) -> Quantised:
     try:
         (length,) = struct.unpack_from("<I", raw)
         header = json.loads(raw[4 : 4 + length].decode("utf-8"))
-        entries, banked = header["tensors"], header["banked"]
+        entries = header["tensors"]
         names = [entry["name"] for entry in entries]
     except (struct.error, UnicodeDecodeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError("the artifact's header cannot be read") from error
-    if not all(isinstance(name, str) for name in names) or not isinstance(banked, bool):
+    if not all(isinstance(name, str) for name in names):
         raise ArtifactError("the artifact's header cannot be read")
     if len(set(names)) != len(names):
         raise ArtifactError("the artifact names a tensor twice")
@@ -114,7 +114,7 @@ def _parse(raw: bytes) -> Quantised:
     tensors = {entry["name"]: _entry(entry, reader) for entry in entries}
     if reader.place != len(raw):
         raise ArtifactError(f"the artifact has {len(raw) - reader.place:,} bytes that no tensor claims")
-    return Quantised(tensors, banked)
+    return Quantised(tensors)
 
 
 class _Reader:

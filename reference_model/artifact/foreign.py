@@ -100,7 +100,7 @@ def _from_flat(loaded: Mapping[str, Any]) -> Quantised:
         else:
             half = tensors[name].dtype == torch.float16
             out[name] = _kept(name, tensors[name], "float32" if half else None)
-    return Quantised(out, banked="blocks.0.attn.c_q.weight" in out)
+    return Quantised(out)
 
 
 def _form(label: object, values: Tensor, scale: Tensor) -> Form:

@@ -48,7 +48,8 @@ def search(weight: Tensor, span: Levels, config: QuantConfig) -> tuple[Tensor, T
 
 
 def _by_tensor(weight: Tensor, span: Levels, tried: Tensor) -> Tensor:
-    best, least = None, float("inf")
+    best: Tensor | None = None
+    least = float("inf")
     for scale in tried:
         error = float(_squared(weight, span, scale).mean())
         if error < least:
@@ -62,7 +63,8 @@ def _by_row(weight: Tensor, span: Levels, tried: Tensor) -> Tensor:
     errors = torch.stack([_squared(weight, span, scale).sum(dim=1) for scale in tried])
     if not bool(errors.isfinite().all()):
         raise QuantisationError("a matrix holds values that are not finite")
-    return torch.take_along_dim(tried, errors.argmin(dim=0)[None], dim=0).squeeze(0)
+    best: Tensor = torch.take_along_dim(tried, errors.argmin(dim=0)[None], dim=0)
+    return best.squeeze(0)
 
 
 def _squared(weight: Tensor, span: Levels, scale: Tensor) -> Tensor:

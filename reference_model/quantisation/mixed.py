@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from reference_model.config import QuantConfig, Scheme
-from reference_model.quantisation.banks import is_banked, rebank, unbank
+from reference_model.quantisation.banks import unbank
 from reference_model.quantisation.clip_search import search
 from reference_model.quantisation.gptq import quantise_gptq
 from reference_model.quantisation.pruning import prune_smallest
@@ -55,13 +55,11 @@ def quantise(
     Args: hessians: for GPTQ, [columns, columns] by the matrix's name; matrices without one get the clip search.
     Raises `QuantisationError`.
     """
-    banked = is_banked(state)
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in (unbank(state) if banked else state).items()}
     tensors = {}
-    for name, tensor in flat.items():
-        pruned = prune_smallest(tensor, config.prune_fraction, config.keep_float_numel)
+    for name, tensor in unbank(state).items():
+        pruned = prune_smallest(tensor.detach().cpu().contiguous(), config.prune_fraction, config.keep_float_numel)
         tensors[name] = quantise_one(name, pruned, config, (hessians or {}).get(name))
-    return Quantised(tensors, banked)
+    return Quantised(tensors)
 
 
 def quantise_one(name: str, tensor: Tensor, config: QuantConfig, hessian: Tensor | None = None) -> QuantisedTensor:
@@ -79,13 +77,9 @@ def quantise_one(name: str, tensor: Tensor, config: QuantConfig, hessian: Tensor
     return QuantisedTensor(values.contiguous(), scale.contiguous(), scheme, tensor.dtype)
 
 
-def dequantise(quantised: Quantised, banked: bool | None = None) -> dict[str, Tensor]:
-    """Float weights under the names of the state dict. ``banked``: with banks; None: as ``quantised`` was.
-
-    Raises `QuantisationError` where banks cannot be made.
-    """
-    state = {name: entry.weight() for name, entry in quantised.tensors.items()}
-    return rebank(state) if (quantised.banked if banked is None else banked) else state
+def dequantise(quantised: Quantised) -> dict[str, Tensor]:
+    """Float weights by name, no banks; `model.weights.load_state` fills a model of either layout with them."""
+    return {name: entry.weight() for name, entry in quantised.tensors.items()}
 
 
 def _kept(tensor: Tensor, form: Literal["float16", "float32"]) -> QuantisedTensor:

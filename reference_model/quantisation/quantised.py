@@ -40,11 +40,9 @@ class QuantisedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A whole state dict, quantised; matrices under their names by layer (`quantisation.banks`)."""
+    """A whole state dict, quantised; matrices of banks under their names by layer (`quantisation.banks`)."""
 
     tensors: Mapping[str, QuantisedTensor]
-    banked: bool = False
-    """Whether the state dict that it was made from held its matrices in banks."""
 
 
 class QuantisationError(ValueError):
