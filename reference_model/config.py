@@ -131,6 +131,8 @@ class TrainConfig:
     late_qat_threshold: float = 0.0
     """Fake quantisation begins when the learning rate's factor falls below this; 0: never."""
     qat_bits: int = 6
+    qat_banks: bool = True
+    """Whether the matrices of a ``banked`` layout train through fake quantisation too."""
 
 
 CONTROL_NAMES = (
