@@ -14,7 +14,7 @@ def document_spans(tokens: Tensor, bos_id: int = 1) -> list[tuple[int, int]]:
     starts: list[int] = (tokens == bos_id).nonzero().flatten().tolist()
     if total and (not starts or starts[0] != 0):
         starts.insert(0, 0)
-    return list(zip(starts, [*starts[1:], total], strict=True))
+    return list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
 
 
 def document_ids(tokens: Tensor, bos_id: int = 1) -> Tensor:
