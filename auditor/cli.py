@@ -30,8 +30,8 @@ USAGE, FAILED, INTERRUPTED = 2, 3, 130
 SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
 FORMATS = ("text", "json", "markdown")
 LATER_FORMATS = ("sarif", "github", "html")
-COMMANDS = ("audit", "probe", "rules", "explain", "doctor")
-LATER_COMMANDS = ("rerun", "sweep", "board", "bpb")
+COMMANDS = ("audit", "probe", "bpb", "rules", "explain", "doctor")
+LATER_COMMANDS = ("rerun", "sweep", "board")
 
 app = typer.Typer(
     name="golf-audit",
@@ -166,6 +166,45 @@ def probe(
             Path(witness_dir) if witness_dir else None, timeline, base, submission or None,
         )  # fmt: skip
         return cli_probe.run(asked, _write, *_screen(True))
+
+    raise typer.Exit(guarded(body, verbose))
+
+
+@app.command()
+def bpb(
+    artifact: Annotated[str, typer.Option(metavar="FILE", help="The submission's compressed weights.")] = "",
+    preset: Annotated[str, typer.Option(metavar="NAME", help="The reference's preset that the weights fit.")] = "",
+    data: Annotated[str, typer.Option(metavar="DIR", help="Validation shards and tokenizer.")] = "",
+    weights: Annotated[str, typer.Option(metavar="FILE", help="Float weights to score beside it.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Also the stream in sequences that do not overlap.")] = False,
+    ttt: Annotated[bool, typer.Option("--ttt", help="Also with the preset's score-first test-time training.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks when something fails.")] = False,
+) -> None:
+    """Score an artifact by the reference implementation: bits per byte, without running the submission's code."""
+
+    def body() -> int:
+        from auditor import cli_bpb
+
+        missing = [
+            f"--{name}" for name, value in (("artifact", artifact), ("preset", preset), ("data", data)) if not value
+        ]
+        if missing:
+            raise Misuse(f"bpb needs {' and '.join(missing)}")
+        asked = cli_bpb.Asked(
+            Path(artifact),
+            preset,
+            Path(data),
+            Path(weights) if weights else None,
+            tuple(settings or ()),
+            whole,
+            ttt,
+            form,
+        )
+        return cli_bpb.run(asked, _write)
 
     raise typer.Exit(guarded(body, verbose))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from auditor.behaviour.facts import Answer
 from auditor.behaviour.questions import data_access, round_trip
@@ -44,6 +45,21 @@ def test_phases_of_data_access() -> None:
     assert run(clock, written, shard).evidence[0].figures["kind"] == data_access.TRAIN_AT_EVAL
     asked = run(clock, written, ("Connected", {"host": "example.org"}))
     assert asked.evidence[0].figures["kind"] == data_access.NETWORK
+
+
+@pytest.mark.parametrize(("grad", "level"), [(False, Confidence.MEDIUM), (True, Confidence.HIGH)])
+def test_training_text_that_is_only_scored_is_for_review(grad: bool, level: Confidence) -> None:
+    script = Script()
+    _trained_on_shard(script)
+    script.add("ArtifactWritten", None, path="/golf/run/m.ptz", bytes=9, site=["train_gpt.py", 7, "main"])
+    script.add("Loaded", None, split="train", site=["train_gpt.py", 9, "temperature"])
+    tokens = world().train[0].tokens[64:128].astype(np.int32)
+    fields = {"first": script.scores, "how": "cross_entropy", "grad": grad, "shape": [1, 64]}
+    losses = np.full(64, 7.0, np.float32)
+    script.add("Scored", {"targets": tokens, "loss": losses}, **fields, site=["train_gpt.py", 10, "temperature"])
+    script.scores += 64
+    answer = data_access.ask(script.sweep().print(), world())
+    assert answer.outcome is Outcome.FOUND and answer.evidence[0].confidence is level
 
 
 def test_validation_text_in_training_is_found() -> None:

@@ -111,7 +111,11 @@ def _training_data(run: Run, world: World, when: Phases, reserve: bool) -> list[
     at_eval = [e for e in late if e.seq > when.artifact]
     if at_eval:
         message = f"training text was read after the artifact had been written ({_what(at_eval[0])})"
-        return [Evidence(Confidence.HIGH, message, spot(at_eval[0], "read here"), figures={"kind": TRAIN_AT_EVAL})]
+        level = Confidence.HIGH
+        if _only_scored(at_eval):
+            message += "; its losses were only looked at, as where a temperature is chosen: merged records did that too"
+            level = Confidence.MEDIUM
+        return [Evidence(level, message, spot(at_eval[0], "read here"), figures={"kind": TRAIN_AT_EVAL})]
     after = [e for e in late if e.seq > when.clock]
     if not after or reserve:
         return []
@@ -136,6 +140,12 @@ def _late(run: Run, world: World, when: Phases) -> list[Event]:
             if any((locator.locate(tokens) != NOWHERE).mean() > 0.5 for locator in locators):
                 late.append(event)
     return late
+
+
+def _only_scored(late: Sequence[Event]) -> bool:
+    """Whether training text was scored, and no gradient was taken of it."""
+    scored = [e for e in late if e.kind == "Scored"]
+    return bool(scored) and not any(e.fields.get("grad") for e in scored)
 
 
 def _what(event: Event) -> str:

@@ -1,0 +1,140 @@
+"""``golf-audit bpb``: a real artifact scored by the reference implementation; nothing of the submission is executed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reference_model.evaluation.bpb import Score
+    from reference_model.evaluation.score import Kind
+
+FORMATS = ("text", "json")
+CAP = 16_000_000
+"""Bytes of code and artifact together."""
+LARGEST_FILE = 1 << 30
+"""Bytes of a file that is opened at all."""
+INSTALL_TORCH = "bpb needs torch: pip install 'golf-audit[torch]'"
+NAMES = {"whole": "whole stream", "sliding": "sliding window", "ttt": "score-first TTT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command's options."""
+
+    artifact: Path
+    preset: str
+    data: Path
+    weights: Path | None = None
+    settings: tuple[str, ...] = ()
+    whole: bool = False
+    ttt: bool = False
+    form: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One file and its scores."""
+
+    file: str
+    bytes: int
+    sha256: str
+    parameters: int
+    forms: dict[str, int]
+    """Tensors by the form in which they are stored."""
+    notes: tuple[str, ...]
+    scores: dict[Kind, Score]
+
+
+def run(asked: Asked, write: Callable[[str], None]) -> int:
+    """Do what was asked; 0. Raises the errors that `auditor.cli.guarded` knows."""
+    from auditor.cli_probe import as_json, progress
+    from auditor.engine import UsageError
+
+    if asked.form not in FORMATS:
+        raise UsageError(f"bpb prints {' or '.join(FORMATS)}; not {asked.form!r}")
+    if util.find_spec("torch") is None:
+        raise UsageError(INSTALL_TORCH)
+    files = {"artifact": asked.artifact, **({"weights": asked.weights} if asked.weights else {})}
+    with one_sentence(), progress(f"scoring {asked.artifact}") as told:
+        found = {role: _scored(asked, path, told) for role, path in files.items()}
+    document: dict[str, Any] = {"preset": asked.preset, "settings": asked.settings}
+    if asked.form == "json":
+        write(as_json(document | {role: asdict(scored) for role, scored in found.items()}))
+    else:
+        write("\n".join(line for role, scored in found.items() for line in _lines(role, scored)) + "\n")
+    return 0
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """What the reference says about wrong input becomes wrong usage; its own faults stay what they are."""
+    from auditor.engine import UsageError
+
+    try:
+        yield
+    except ValueError as error:
+        if type(error).__module__.partition(".")[0] != "reference_model":
+            raise
+        raise UsageError(str(error)) from error
+
+
+def _scored(asked: Asked, path: Path, told: Callable[[str, float | None], None]) -> Scored:
+    from reference_model.artifact.foreign import read
+    from reference_model.config import load_preset
+    from reference_model.data.folder import find_data
+    from reference_model.evaluation import score
+    from reference_model.quantisation.mixed import dequantise
+
+    preset = load_preset(asked.preset, asked.settings)
+    told(f"reading {path.name}", None)
+    data = _bytes_of(path)
+    quantised = read(data)
+    state = dequantise(quantised)
+    loaded = score.load(preset, state, fixed=score.names_of(asked.settings), device=score.best_device())
+    folder = find_data(asked.data, loaded.preset.model.vocab_size)
+    tokens, table = score.validation(loaded.preset, folder)
+    kinds = score.asked(whole=asked.whole, ttt=asked.ttt)
+    scores = score.score(loaded, tokens, table, kinds, told)
+    parameters = sum(tensor.numel() for tensor in loaded.model.parameters())
+    forms = Counter(entry.form for entry in quantised.tensors.values())
+    notes = [f"size taken from the weights: {line}" for line in loaded.changed]
+    if loaded.preset.eval.max_tokens > 0:
+        notes.append(f"only the first {tokens.numel() - 1:,} validation tokens were scored")
+    digest = hashlib.sha256(data).hexdigest()
+    return Scored(path.name, len(data), digest, parameters, dict(sorted(forms.items())), tuple(notes), scores)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The file, read whole. Raises `UsageError`."""
+    from auditor.engine import UsageError
+
+    try:
+        if not path.is_file():
+            raise UsageError(f"{path} is no file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path} has more than {LARGEST_FILE:,} bytes, and is not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _lines(role: str, scored: Scored) -> Iterator[str]:
+    from auditor.core.text import plain
+
+    yield f"{role}: {plain(scored.file, 200)}, {scored.bytes:,} bytes, sha256 {scored.sha256[:16]}"
+    if role == "artifact" and scored.bytes > CAP:
+        yield f"  over the cap: {scored.bytes:,} bytes of {CAP:,}, without the code"
+    stored = ", ".join(f"{count} {form}" for form, count in scored.forms.items())
+    yield f"  {scored.parameters:,} parameters; tensors stored as {stored}"
+    yield from (f"  {note}" for note in scored.notes)
+    for kind, value in scored.scores.items():
+        yield f"  {NAMES[kind]:<16} val_bpb {value.bpb:.8f}  val_loss {value.loss:.8f}"
+    value = next(iter(scored.scores.values()))
+    yield f"  {value.tokens:,} tokens, {value.bytes:,} bytes of text"
