@@ -2,7 +2,7 @@
 
 Layout (all integers little-endian):
 
-    b"GOLF" | version: u8 | compressor: u8 | raw size: u64 | crc32 of the raw bytes: u32 | compressed raw bytes
+    b"GOLF" | version: u8 | compressor: u8 | raw size: u64 | crc32 of what follows: u32 | compressed raw bytes
     raw bytes: header size: u32 | header (JSON, UTF-8) | tensors, one after the other, in C order
 
 The header names every tensor with its form, its dtype after dequantisation, and dtype and shape of what is stored.
@@ -45,8 +45,8 @@ def pack(quantised: Quantised, config: QuantConfig) -> bytes:
     """The artifact, compressed as ``config`` says. The same weights give the same bytes."""
     raw = raw_bytes(quantised)
     code = COMPRESSORS.index(config.compressor)
-    head = PREAMBLE.pack(MAGIC, VERSION, code, len(raw), zlib.crc32(raw))
-    return head + compress(raw, config.compressor, config.compressor_level)
+    packed = compress(raw, config.compressor, config.compressor_level)
+    return PREAMBLE.pack(MAGIC, VERSION, code, len(raw), zlib.crc32(packed)) + packed
 
 
 def unpack(data: bytes, limit: int = MAX_RAW) -> Quantised:
@@ -60,12 +60,15 @@ def unpack(data: bytes, limit: int = MAX_RAW) -> Quantised:
         raise ArtifactError(f"the artifact names compressor {code}, which does not exist")
     if size > limit:
         raise ArtifactError(f"the artifact claims {size:,} bytes, more than {limit:,}")
+    packed = data[PREAMBLE.size :]
+    if zlib.crc32(packed) != check:
+        raise ArtifactError("the artifact is damaged: its checksum differs")
     try:
-        raw = decompress(data[PREAMBLE.size :], COMPRESSORS[code], size)
+        raw = decompress(packed, COMPRESSORS[code], size)
     except CompressionError as error:
         raise ArtifactError(f"the artifact cannot be decompressed: {error}") from error
-    if len(raw) != size or zlib.crc32(raw) != check:
-        raise ArtifactError("the artifact is damaged: size or checksum differ")
+    if len(raw) != size:
+        raise ArtifactError(f"the artifact holds {len(raw):,} bytes, not {size:,}")
     return _parse(raw)
 
 

@@ -17,7 +17,8 @@ import os
 import pickle
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ SMALL_INTS = (torch.int8, torch.uint8, torch.int16)
 SHARE = 23
 """In hand-packed bytes one byte of so many gets another lowest bit."""
 HEAD = 256
-"""Bytes at the start of a hand-packed artifact that stay, for they may be its index."""
+"""Bytes at the start of a hand-packed artifact that stay, for they may be its index; so does text right behind them."""
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 Site = Callable[[], Any]
 
 
@@ -55,6 +57,7 @@ class Artifact:
         self._ctx, self._site, self._emit = ctx, site, ctx.emit
         self.path = ""
         self._content = b""
+        self._inner = False
         ctx.emit = self.seen
 
     def seen(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -67,9 +70,18 @@ class Artifact:
         """Take an artifact that was written before this was installed."""
         self.path, self._content = str(fields["path"]), b""
 
+    @contextmanager
+    def inner(self) -> Iterator[None]:
+        """Inside nothing is changed: a decompressor that works with another one must not be changed twice."""
+        before, self._inner = self._inner, True
+        try:
+            yield
+        finally:
+            self._inner = before
+
     def holds(self, data: Any) -> bool:
         """Whether ``data`` (bytes) is the artifact or a part of it."""
-        if not self.path or not isinstance(data, bytes | bytearray | memoryview) or len(data) < 16:
+        if self._inner or not self.path or not isinstance(data, bytes | bytearray | memoryview) or len(data) < 16:
             return False
         if not self._content:
             with _io.open(self.path, "rb") as f:
@@ -188,20 +200,23 @@ def _changed_array(value: Any, counter: list[int]) -> Any:
 
 
 def flipped(data: bytes) -> bytes:
-    """``data`` with the lowest bit of one byte in `SHARE` changed, but for the first `HEAD`."""
+    """``data`` with the lowest bit of one byte in `SHARE` changed, but for the first `HEAD` and an index behind them.
+
+    An index is text that is not nearly all of ``data``.
+    """
+    text = _TEXT.match(data, HEAD)
+    end = text.end() if text else HEAD
     array = np.frombuffer(data, np.uint8).copy()
-    array[HEAD::SHARE] ^= 1
+    array[end if end < 0.9 * len(data) else HEAD :: SHARE] ^= 1
     return array.tobytes()
 
 
 def _patch_bytes(ctx: ShimContext, artifact: Artifact) -> None:
     def unpacked(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def decompress(data: Any, *args: Any, **kwargs: Any) -> Any:
-            result = real(data, *args, **kwargs)
-            if not artifact.holds(data) or not isinstance(result, bytes) or len(result) <= 2 * HEAD:
-                return result
-            artifact.note(name, len(result) // SHARE)
-            return flipped(result)
+            with artifact.inner():
+                result = real(data, *args, **kwargs)
+            return _changed_bytes(artifact, name, data, result)
 
         return decompress
 
@@ -214,7 +229,48 @@ def _patch_bytes(ctx: ShimContext, artifact: Artifact) -> None:
     for owner, name in owners:
         if hasattr(owner, name):
             ctx.patch(owner, name, unpacked(f"{owner.__name__}.{name}", getattr(owner, name)))
+    for module, name in (("zlib", "decompressobj"), ("lzma", "LZMADecompressor"), ("bz2", "BZ2Decompressor"),
+                         ("brotli", "Decompressor")):  # fmt: skip
+        _patch_stream(ctx, artifact, module, name)
     _patch_zstandard(ctx, artifact)
+
+
+def _changed_bytes(artifact: Artifact, name: str, data: Any, result: Any) -> Any:
+    """``result`` of decompressing ``data``, changed where that is the artifact."""
+    if not isinstance(result, bytes) or len(result) <= 2 * HEAD or not artifact.holds(data):
+        return result
+    artifact.note(name, len(result) // SHARE)
+    return flipped(result)
+
+
+def _patch_stream(ctx: ShimContext, artifact: Artifact, module: str, name: str) -> None:
+    """``zlib.decompressobj().decompress`` and its kin; the modules' own ``decompress`` use them inside."""
+    try:
+        owner = importlib.import_module(module)
+    except ImportError:
+        return
+    real = getattr(owner, name, None)
+    if real is None:
+        return
+
+    class Stream:
+        """A stand-in that changes what comes out of the artifact."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._real = real(*args, **kwargs)
+
+        def decompress(self, data: Any, *args: Any, **kwargs: Any) -> Any:
+            """Decompress, changed where it is the artifact."""
+            return _changed_bytes(artifact, f"{module}.{name}", data, self._real.decompress(data, *args, **kwargs))
+
+        def process(self, data: Any, *args: Any, **kwargs: Any) -> Any:
+            """The same as brotli calls it."""
+            return _changed_bytes(artifact, f"{module}.{name}", data, self._real.process(data, *args, **kwargs))
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(self._real, attribute)
+
+    ctx.patch(owner, name, Stream)
 
 
 def _patch_zstandard(ctx: ShimContext, artifact: Artifact) -> None:
@@ -233,11 +289,7 @@ def _patch_zstandard(ctx: ShimContext, artifact: Artifact) -> None:
 
         def decompress(self, data: Any, *args: Any, **kwargs: Any) -> Any:
             """Decompress, changed where it is the artifact."""
-            result = self._real.decompress(data, *args, **kwargs)
-            if not artifact.holds(data) or len(result) <= 2 * HEAD:
-                return result
-            artifact.note("zstandard.decompress", len(result) // SHARE)
-            return flipped(result)
+            return _changed_bytes(artifact, "zstandard.decompress", data, self._real.decompress(data, *args, **kwargs))
 
         def stream_reader(self, source: Any, *args: Any, **kwargs: Any) -> Any:
             """Decompress as a stream; read at once."""
