@@ -72,7 +72,7 @@ class TestUsage:
             (["rerun", str(HONEST)], "command rerun comes with a later version"),
             (["sweep", "x.git"], "command sweep comes with a later version"),
             (["board", "x"], "command board comes with a later version"),
-            (["bpb"], "command bpb comes with a later version"),
+            (["bpb"], "bpb needs --artifact and --preset and --data"),
         ],
     )
     def test_exit_2_and_one_sentence(self, arguments: list[str], says: str) -> None:

@@ -31,8 +31,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
                              "auditor.behaviour", "rules"),
     "auditor.cli_probe": ("auditor", "auditor.core", "auditor.engine", "auditor.engine_probe", "auditor.report",
                           "auditor.behaviour", "auditor.cli"),
+    "auditor.cli_bpb": ("auditor", "auditor.core", "auditor.engine", "auditor.cli_probe", "reference_model"),
     "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "auditor.doctor",
-                    "auditor.behaviour", "auditor.sandbox", "auditor.cli_probe", "rules"),
+                    "auditor.behaviour", "auditor.sandbox", "auditor.cli_probe", "auditor.cli_bpb", "rules"),
     "auditor.__main__": ("auditor.cli",),
     "reference_model": ("reference_model",),
 }  # fmt: skip
@@ -133,6 +134,11 @@ def test_the_host_side_of_the_behaviour_witness_does_not_load_torch() -> None:
     assert done.returncode == 0, done.stderr or "torch was loaded"
 
 
+def test_the_commands_do_not_load_the_reference_before_they_need_it() -> None:
+    code = "import sys, auditor.cli, auditor.cli_bpb, auditor.cli_probe; sys.exit('reference_model' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 PLANTED = [
     ("auditor.core.types", "import numpy\n", "standard library"),
     ("auditor.core.types", "def f():\n    from auditor.intake import walk\n", "may see auditor.core"),
@@ -152,6 +158,7 @@ PLANTED = [
     ("auditor.intake.walk", "from auditor.sandbox import start\n", "auditor.intake may see"),
     ("auditor.engine", "from auditor import cli\n", "auditor.engine may see"),
     ("auditor.engine", "from auditor.report import json\n", "auditor.engine may see"),
+    ("auditor.engine", "def f():\n    from reference_model import config\n", "auditor.engine may see"),
 ]
 
 

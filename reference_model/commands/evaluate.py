@@ -26,31 +26,27 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
     ] = None,
-    kinds: Annotated[str, typer.Option("--kinds", help="Of whole, sliding, ttt, separated by commas.")] = "sliding",
+    whole: Annotated[bool, typer.Option("--whole", help="Also the stream in sequences that do not overlap.")] = False,
+    ttt: Annotated[bool, typer.Option("--ttt", help="Also with the preset's score-first test-time training.")] = False,
     form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Score WEIGHTS on the validation stream of DIR: bits per byte, losses summed in float64."""
-    import torch
-
     from reference_model.artifact.foreign import read
     from reference_model.data.folder import find_data
     from reference_model.evaluation import score
     from reference_model.quantisation.mixed import dequantise
 
-    wanted = tuple(kind for kind in score.KINDS if kind in kinds.split(","))
-    if len(wanted) != len(kinds.split(",")) or form not in ("text", "json"):
-        raise typer.BadParameter("--kinds takes whole, sliding, ttt; --format takes text or json")
+    if form not in ("text", "json"):
+        raise typer.BadParameter(f"--format takes text or json, not {form!r}")
     asked = load_preset(preset, settings or [])
     state = dequantise(read(weights.read_bytes()))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    fixed = [item.partition("=")[0].strip().rpartition(".")[2] for item in settings or []]
-    loaded = score.load(asked, state, fixed=fixed, device=device)
+    loaded = score.load(asked, state, fixed=score.names_of(settings or []), device=score.best_device())
     for line in loaded.changed:
         typer.echo(f"note: {line}", err=True)
     found = find_data(data, loaded.preset.model.vocab_size)
     stream, table = score.validation(loaded.preset, found)
     with bar() as tell:
-        scores = score.score(loaded, stream, table, wanted, tell)
+        scores = score.score(loaded, stream, table, score.asked(whole=whole, ttt=ttt), tell)
     if form == "json":
         typer.echo(json.dumps({kind: asdict(value) for kind, value in scores.items()}, indent=1))
         return

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from reference_model.config import Preset, PresetError
+from reference_model.config import ModelConfig, Preset, PresetError
 from reference_model.data.folder import DataFolder
 from reference_model.data.shards import usable
 from reference_model.data.tokens import ByteTable
 from reference_model.evaluation.bpb import Score
 from reference_model.evaluation.sliding import sliding_score, whole_stream_score
 from reference_model.model.transformer import GPT
-from reference_model.model.weights import fitted, load_state
+from reference_model.model.weights import WeightsError, fitted, load_state
 
 Kind = Literal["whole", "sliding", "ttt"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SLIDING: Kind = "sliding"
+SPARE = 50_000_000
+"""Parameters that a model may have more than its weights, before `load_state` says which are missing."""
 Told = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
 
@@ -42,11 +45,42 @@ def load(
     Sizes that the weights show otherwise than the preset are taken from them, but for the settings of ``fixed``.
     Raises `WeightsError` and `PresetError`.
     """
+    empty = [name for name, tensor in state.items() if not tensor.numel()]
+    if empty or not state:
+        raise WeightsError(f"the weights hold nothing in {empty[0]}" if empty else "the file holds no weights")
     config, names = fitted(preset.model, state, fixed)
+    _guard(config, state)
     changed = tuple(f"{name}: {getattr(config, name)} by the weights ({getattr(preset.model, name)})" for name in names)
     model = GPT(config)
     load_state(model, state)
     return Loaded(model.float().to(device), replace(preset, model=config), changed)
+
+
+def _guard(config: ModelConfig, state: Mapping[str, Tensor]) -> None:
+    """Weights of a stranger must not make a model that is far larger than they are. Raises `WeightsError`."""
+    given = sum(tensor.numel() for tensor in state.values())
+    if config.num_layers <= len(state):
+        with torch.device("meta"):
+            wanted = sum(parameter.numel() for parameter in GPT(config).parameters())
+        if wanted <= given + SPARE:
+            return
+    raise WeightsError(f"the weights are {given:,} numbers in {len(state):,} tensors: too few for such a model")
+
+
+def best_device() -> str:
+    """The GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def names_of(settings: Iterable[str]) -> list[str]:
+    """Names of the settings in ``section.key=value`` or ``key=value``."""
+    return [setting.partition("=")[0].strip().rpartition(".")[2] for setting in settings]
+
+
+def asked(*, whole: bool = False, ttt: bool = False) -> tuple[Kind, ...]:
+    """The sliding window, and what else is wanted."""
+    chosen: dict[Kind, bool] = {"whole": whole, "sliding": True, "ttt": ttt}
+    return tuple(kind for kind in KINDS if chosen[kind])
 
 
 def validation(preset: Preset, data: DataFolder) -> tuple[Tensor, ByteTable]:
@@ -64,7 +98,7 @@ def score(
     loaded: Loaded,
     tokens: Tensor,
     table: ByteTable,
-    kinds: Collection[Kind] = ("sliding",),
+    kinds: Collection[Kind] = (SLIDING,),
     on_progress: Told | None = None,
 ) -> dict[Kind, Score]:
     """Each of ``kinds``, in the order of `KINDS`. Raises `PresetError` where the settings fit no evaluation."""
