@@ -385,6 +385,24 @@ def test_causes_are_told_apart() -> None:
     assert attribute(both, _difference(both)).cause is Cause.SCORED_BEFORE
 
 
+@pytest.mark.parametrize(("loss", "cause"), [(7.0, Cause.SCORED_BEFORE), (7.5, Cause.CALIBRATED)])
+def test_a_look_between_shows_whether_the_model_was_another_by_then(loss: float, cause: Cause) -> None:
+    """Calibrated, written, looked at, scored: where the second run's look differs already, the look left nothing."""
+
+    def looked(value: float) -> Run:
+        script, end = Script(), world().val.tokens.size
+        tokens = world().val.tokens[1200:1264].astype(np.int32)
+        script.add("Fed", {"tokens": tokens}, site=["train_gpt.py", 5, "calibrate"], shape=[1, 64], grad=False)
+        script.add("ArtifactWritten", path="/golf/run/m.ptz", bytes=10)
+        for low in range(1, end, ROW):
+            script.score(low, min(low + ROW, end), np.full(min(low + ROW, end) - low, value), line=8)
+        return script.sweep().print()
+
+    first = looked(7.0)
+    assert attribute(first, _difference(first), looked(loss)).cause is cause
+    assert attribute(first, _difference(first)).cause is Cause.SCORED_BEFORE  # one run alone cannot tell
+
+
 def test_the_pass_s_own_reading_is_no_earlier_one() -> None:
     script, tokens = Script(), world().val.tokens.astype(np.int32)
     script.add("Fed", {"tokens": tokens}, site=["train_gpt.py", 9, "evaluate"], shape=[1, tokens.size], grad=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.behaviour.align import keys
 from auditor.behaviour.facts import Cause, Spot
 from auditor.behaviour.order import comparable
 from auditor.behaviour.questions.common import Backward, backwards, by_seq, path, spot
@@ -33,8 +35,8 @@ class Attribution:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def attribute(run: Run, difference: Comparison) -> Attribution:
-    """The cause of a difference. ``run`` is the first run of the two."""
+def attribute(run: Run, difference: Comparison, other: Run | None = None) -> Attribution:
+    """The cause of a difference. ``run`` is the first run of the two, ``other`` the second."""
     found = run.judged
     if found is None or not difference.positions.size:
         return Attribution(Cause.UNKNOWN, ())
@@ -52,6 +54,9 @@ def attribute(run: Run, difference: Comparison) -> Attribution:
     seen = _earlier(run, changed, found.first_seq, first)
     wrote = [e.seq for e in run.events if e.kind == "ArtifactWritten" and e.seq < first]
     rescored = [e for e in seen if e.kind == "Scored" and e.seq > max(wrote, default=-1)]
+    before_that = [e for e in seen if e.seq < max(wrote, default=-1)]
+    if rescored and before_that and other is not None and moved_already(run, other, rescored, changed):
+        seen, rescored = before_that, []  # what was scored again was another model's by then
     if rescored:
         before = spot(rescored[0], "the same tokens were scored here before")
         return Attribution(Cause.SCORED_BEFORE, path(before, score), figures)
@@ -60,6 +65,22 @@ def attribute(run: Run, difference: Comparison) -> Attribution:
     if _in_window(run, changed, first):
         return Attribution(Cause.SAME_FORWARD, path(score), figures)
     return Attribution(Cause.UNKNOWN, path(score), figures)
+
+
+def moved_already(run: Run, other: Run, events: Sequence[Event], changed: NDArray[np.bool_]) -> bool:
+    """Whether the scores of ``events`` of ``run`` whose row holds no changed token differ in run ``other``."""
+    ours, theirs = keys(run.events), {key: seq for seq, key in keys(other.events).items()}
+    there = by_seq(other)
+    before = np.concatenate([[0], np.cumsum(changed)])
+    for event in events:
+        twin = there.get(theirs.get(ours.get(event.seq, ("", "", 0, 0)), -1))
+        first, size = int(event.fields["first"]), event.arrays["loss"].size
+        where, row = run.scores.position[first : first + size], run.scores.row[first : first + size]
+        kept = (where != NOWHERE) & (row != NOWHERE)
+        kept &= before[np.maximum(where, 0) + 1] == before[np.maximum(np.minimum(row, where) - 1, 0)]
+        if twin is not None and twin.arrays["loss"].size == size and kept.any():
+            return bool((event.arrays["loss"][kept] != twin.arrays["loss"][kept]).any())
+    return False
 
 
 def _first_difference(run: Run, difference: Comparison) -> int:

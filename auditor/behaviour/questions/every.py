@@ -46,7 +46,7 @@ def ask_all(
 ) -> dict[Question, Answer]:
     """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed; ``control``: run A
     repeated; ``habits``: the run on a stream that repeats itself."""
-    invariant = invariance(a, comparisons, control)
+    invariant = invariance(a, comparisons, control, varied)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
@@ -71,7 +71,9 @@ def _data(
     return unknown(Question.DATA_ACCESS, control.problem)
 
 
-def invariance(a: Run, comparisons: Sequence[Comparison], control: Control | None = None) -> Answer:
+def invariance(
+    a: Run, comparisons: Sequence[Comparison], control: Control | None = None, varied: Sequence[Run] = ()
+) -> Answer:
     """The answer on prefix invariance: found with its cause, clear when every cut was compared and none differs.
 
     A difference counts only where run A, repeated, is the same (``control``; None: that was not tried). Where no
@@ -83,7 +85,8 @@ def invariance(a: Run, comparisons: Sequence[Comparison], control: Control | Non
         return unknown(question, control.problem)
     if differing:
         level = Confidence.HIGH if no_pass(a, question) is None else Confidence.MEDIUM
-        evidence = tuple(_difference(c, attribute(a, c), level) for c in differing)
+        others = dict(zip(map(id, comparisons), varied, strict=False))
+        evidence = tuple(_difference(c, attribute(a, c, others.get(id(c))), level) for c in differing)
         return Answer(question, Outcome.FOUND, evidence[0].message, evidence)
     compared = [c for c in comparisons if c.compared and not c.problem]
     missing = no_pass(a, question)

@@ -97,6 +97,8 @@ _VALUE = re.compile(_VALUES)
 _SCHEDULE = re.compile(r"\s*\d{3,6}[@:]\d+(?:\.\d+)?(?:\s*,\s*\d{3,6}[@:]\d+(?:\.\d+)?)+\s*")
 """Sequence lengths with the moment of each."""
 _INNER_RE = re.compile(_INNER)
+_NAMED = frozenset({"mlp_ratio", "wallclock", "reserve", "tablebits", "numel", "group"})
+"""Roles that words of rates and weights do not take away."""
 
 
 def role_of(words: str, value: int | float | str | None) -> str:
@@ -110,7 +112,7 @@ def role_of(words: str, value: int | float | str | None) -> str:
             return "layer_index" if _indices(value) and re.search(r"layer|block|loop|recur|xsa|ve_", words) else "value"
     for role, pattern in _COMPILED:
         if pattern.search(words):
-            if role not in ("mlp_ratio", "wallclock", "reserve", "tablebits", "numel", "group") and _VALUE.search(words):
+            if role not in _NAMED and _VALUE.search(words):
                 return "value"
             if role in ("steps", "iterations", "repeats") and _INNER_RE.search(words):
                 return "inner_steps"
