@@ -119,6 +119,8 @@ class TrainConfig:
     reserve_seconds: float = 0.0
     """At the end of the clock, kept for calibration on training data."""
     train_batch_tokens: int = 524_288
+    micro_steps: int = 8
+    """Parts of a batch whose gradients are added up; the processes share them."""
     train_seq_len: int = 1024
     val_loss_every: int = 1000
     train_log_every: int = 200

@@ -51,11 +51,12 @@ def _batches(
     on_progress: Told | None,
 ) -> Iterator[Tensor]:
     quant, train = preset.quant, preset.train
+    accumulation = process.accumulation(train.micro_steps)
     if quant.calibration == "self_generated":
         yield from (s[:, :-1] for s in self_generated(model, quant, train.seed, on_progress))
     elif quant.calibration in ("train", "train_late") and loader is not None:
         for done in range(quant.calibration_sequences):
-            yield loader.next_batch(train.train_batch_tokens, train.train_seq_len, process.accumulation)[0]
+            yield loader.next_batch(train.train_batch_tokens, train.train_seq_len, accumulation)[0]
             if on_progress is not None:
                 on_progress(done + 1, quant.calibration_sequences)
     elif quant.calibration == "validation" and val_tokens is not None:

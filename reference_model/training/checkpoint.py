@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +83,7 @@ def load(
     fingerprint: str,
 ) -> tuple[int, float]:
     """Put everything back as it was; the steps done and the milliseconds of training. Raises `CheckpointError`."""
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint {path.name} to resume from") from error
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} cannot be read as a checkpoint") from error
+    state = _read(path, device)
     if state.get("version") != VERSION or state.get("fingerprint") != fingerprint:
         raise CheckpointError(f"{path.name} was made with other settings than these")
     model.load_state_dict(state["model"], strict=True)
@@ -99,3 +96,16 @@ def load(
         swa.load_state_dict(state["swa"])
     restore_random(state["random"], device)
     return int(state["step"]), float(state["elapsed_ms"])
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    """What is in the file. Raises `CheckpointError`."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path.name} to resume from")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True) if zipfile.is_zipfile(path) else None
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path.name} cannot be read as a checkpoint: it is damaged") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path.name} cannot be read as a checkpoint: it is something else")
+    return state

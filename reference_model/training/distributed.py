@@ -1,6 +1,6 @@
 """One process or several: rank and device from torchrun's environment, gradients averaged by DDP.
 
-The competition's batch is cut into eight micro-steps, which the processes share: 8 / world_size each.
+The competition's batch is cut into eight micro-steps, which the processes share: eight by one, one by each of eight.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-
-MICRO_STEPS = 8
 
 
 class WorldError(ValueError):
@@ -35,12 +33,11 @@ class Process:
         """Whether this one writes the log and the files."""
         return self.rank == 0
 
-    @property
-    def accumulation(self) -> int:
-        """Micro-steps of one step in this process. Raises `WorldError`."""
-        if MICRO_STEPS % self.world_size:
-            raise WorldError(f"{self.world_size} processes do not divide the {MICRO_STEPS} micro-steps of a batch")
-        return MICRO_STEPS // self.world_size
+    def accumulation(self, micro_steps: int) -> int:
+        """How many of a batch's ``micro_steps`` are this process's. Raises `WorldError`."""
+        if micro_steps <= 0 or micro_steps % self.world_size:
+            raise WorldError(f"{micro_steps} micro-steps of a batch cannot be shared by {self.world_size} processes")
+        return micro_steps // self.world_size
 
     def mean(self, value: Tensor) -> Tensor:
         """``value`` averaged over all processes."""
@@ -81,7 +78,6 @@ def started(device: str | None = None) -> Iterator[Process]:
     else:
         place = torch.device(kind)
     process = Process(place, rank, world)
-    _ = process.accumulation
     if world > 1:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:

@@ -89,6 +89,7 @@ class Run:
         torch.manual_seed(preset.train.seed)
         self.preset, self.process, self.log = preset, process, log
         self.config = preset.train
+        self.accumulation = process.accumulation(preset.train.micro_steps)
         seconds = preset.train.max_wallclock_seconds
         self.schedule = replace(self.config, max_wallclock_seconds=max(seconds - self.config.reserve_seconds, 0.0))
         on_cuda = process.device.type == "cuda"
@@ -116,7 +117,7 @@ class Run:
         self.log.write(f"train_loader:dataset:{data.folder.name} train_shards:{len(data.train)}")
         self.log.write(f"val_loader:shards files:{len(data.val)} tokens:{self.val_tokens.numel() - 1}")
         params = sum(p.numel() for p in self.model.parameters())
-        for line in header(self.preset, params, self.process.world_size, self.process.accumulation):
+        for line in header(self.preset, params, self.process.world_size, self.accumulation):
             self.log.write(line)
 
     @property
@@ -203,18 +204,17 @@ class Run:
     def _gradients(self) -> Tensor:
         """Gradients of one batch, summed over the micro-steps; this process's mean loss, a scalar on its device."""
         self.model.train()
-        accumulation = self.process.accumulation
         total = torch.zeros((), device=self.process.device)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        for micro in range(accumulation):
-            batch = self.loader.next_batch(self.config.train_batch_tokens, self.config.train_seq_len, accumulation)
-            with unsynchronised(self.wrapped, last=micro == accumulation - 1):
+        for micro in range(self.accumulation):
+            batch = self.loader.next_batch(self.config.train_batch_tokens, self.config.train_seq_len, self.accumulation)
+            with unsynchronised(self.wrapped, last=micro == self.accumulation - 1):
                 with autocast(self.process.device):
                     loss: Tensor = self.wrapped(*batch)
-                (loss / accumulation).backward()  # type: ignore[no-untyped-call]
+                (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        return total / accumulation
+        return total / self.accumulation
 
     def _apply(self) -> None:
         """Clip the gradients and step every optimiser."""
