@@ -1,0 +1,171 @@
+"""From the same float weights, the artifact of every seed's own script and ours: the same tensors, to the bit.
+
+The scripts run in the audit's sandbox (`tests.reference_model.edited_scripts`). Two ways: their quantiser alone, on matrices of
+full size; and whole toy runs, with the threshold of small tensors lowered so that toy matrices are quantised too.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference_model.artifact.foreign import load, quantised_of, read
+from reference_model.config import QuantConfig, load_preset
+from reference_model.model.names import own_name, own_names
+from reference_model.quantisation import Quantised, dequantise, quantise
+from tests.reference_model.edited_scripts import instead_of_main, run_edited
+
+pytestmark = pytest.mark.corpus
+
+LISTS = """
+import torch as _torch
+_made, _ = quantize_state_dict_int6({k: v.clone() for k, v in _torch.load("weights.pt").items()})
+_torch.save({"made": _made, "back": dequantize_state_dict_int6(_made)}, "out.pt")
+"""
+FLAT = """
+import inspect as _inspect
+import torch as _torch
+_sd = _torch.load("weights.pt")
+_more = (_torch.load("hessians.pt"),) if len(_inspect.signature(mixed_quantize_int6).parameters) > 2 else ()
+_w, _m = mixed_quantize_int6(_sd, {"mlp", "attn"}, *_more)
+_torch.save({"made": {"w": _w, "m": _m}, "back": dequantize_mixed_int6(_w, _m, _sd)}, "out.pt")
+"""
+BASELINE = LISTS.replace("_int6", "_int8")
+QUANTISERS = [
+    ("gepa_644", LISTS), ("gepa_598", LISTS), ("int5_861", LISTS), ("muon_ttt_1406", FLAT), ("selfgen_1406", FLAT),
+    ("recur_1406", FLAT),
+]  # fmt: skip
+TOY_FLOAT = 64
+"""Elements of a small tensor in toy runs."""
+
+
+def weights(seed: int = 0) -> dict[str, Tensor]:
+    """Tensors of every class and kind: wide, narrow, with outliers, with empty rows, of bfloat16, with three axes."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int, std: float = 0.02) -> Tensor:
+        return torch.randn(*shape, generator=g) * std
+
+    outliers = normal(512, 512)
+    outliers[torch.rand(512, 512, generator=g) < 0.001] *= 200
+    empty = normal(256, 512, std=2.0)
+    empty[3] = 0
+    return {
+        "tok_emb.weight": normal(1024, 128, std=0.6).bfloat16(),
+        "bigram_emb.embed.weight": normal(2048, 128, std=1.5),
+        "bigram_emb.proj.weight": normal(512, 129),
+        "skip_weights": normal(5, 512, std=1.0),
+        "resid_mixes": normal(200, 512, std=1.0),
+        "smear_gate.gate": normal(512).bfloat16(),
+        "blocks.0.attn.c_q.weight": outliers,
+        "blocks.0.attn.c_k.weight": empty,
+        "blocks.0.attn.c_v.weight": normal(64, 512),
+        "blocks.0.attn.proj.weight": normal(512, 512, std=3.0).bfloat16(),
+        "blocks.0.attn.q_gain": normal(8),
+        "blocks.0.mlp.up_proj.weight": normal(1536, 512, std=1.0),
+        "blocks.1.mlp.down_proj.weight": torch.randint(-40, 41, (512, 1536), generator=g) / 31,
+        "blocks.1.mlp.cube": normal(3, 200, 200, std=2.0),
+        "blocks.1.attn_scale": normal(512, std=1.0),
+        "ve_shared.embed.weight": normal(1024, 128),
+        "cube": normal(4, 150, 150),
+        "lm_head.weight": normal(1024, 100, std=1.0),
+        "counts": torch.arange(9),
+    }
+
+
+def hessians(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Hessians of correlated inputs for some of the matrices; one has inputs that were always zero."""
+    g = torch.Generator().manual_seed(5)
+    found = {}
+    for name in ("blocks.0.attn.c_q.weight", "blocks.0.attn.c_k.weight", "blocks.0.mlp.up_proj.weight"):
+        columns = state[name].shape[1]
+        x = torch.randn(2 * columns, columns, generator=g) @ torch.randn(columns, columns, generator=g)
+        x[:, 7] *= 0 if name.endswith("c_k.weight") else 1
+        found[name] = x.T @ x / len(x)
+    return found
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def same(ours: Quantised, theirs: Quantised) -> list[str]:
+    """Names whose stored tensors are not the same to the bit."""
+    assert set(ours.tensors) == set(theirs.tensors)
+    wrong = []
+    for name, entry in ours.tensors.items():
+        other = theirs.tensors[name]
+        pairs = [(entry.values, other.values)]
+        if (entry.scale is None) != (other.scale is None):
+            wrong.append(name)
+            continue
+        if entry.scale is not None and other.scale is not None:
+            pairs.append((entry.scale, other.scale))
+        if any(a.dtype != b.dtype or a.shape != b.shape or not torch.equal(a, b) for a, b in pairs):
+            wrong.append(name)
+    return wrong
+
+
+def of_seed(name: str, code: str, room: Path, state: dict[str, Tensor]) -> tuple[Quantised, dict[str, Tensor]]:
+    """What the seed's quantiser makes of ``state``, and what its dequantiser gives back."""
+    given = {"weights.pt": saved(state), "hessians.pt": saved(hessians(state))}
+    ran = run_edited(name, room, instead_of_main(code), given=given, wanted=("out.pt",), full_size=True)
+    assert ran.ended, ran.failure
+    out = load(ran.files["out.pt"])
+    return quantised_of(out["made"]), out["back"]
+
+
+@pytest.mark.parametrize(("name", "code"), QUANTISERS, ids=[name for name, _ in QUANTISERS])
+def test_the_quantiser_gives_the_same_tensors(name: str, code: str, tmp_path: Path) -> None:
+    state, config = weights(), replace(load_preset(name).quant, prune_fraction=0.0)
+    theirs, back = of_seed(name, code, tmp_path, state)
+    ours = quantise(state, config, hessians(state))
+    assert same(ours, theirs) == []
+    for key, tensor in dequantise(ours).items():
+        assert tensor.dtype == back[key].dtype and torch.equal(tensor, back[key]), key
+    for key, tensor in dequantise(theirs).items():
+        assert torch.equal(tensor.to(back[key].dtype), back[key]), key
+    planted = replace(config, int6_min=-63 - config.int6_min, clip_floor=0.5)
+    assert same(quantise(state, planted, hessians(state)), theirs), "a wrong range and floor were not noticed"
+
+
+def test_the_baselines_quantiser_gives_the_same_tensors(tmp_path: Path) -> None:
+    names = load_preset("muon_ttt_1406").quant.keep_names
+    state = weights(1)
+    theirs, back = of_seed("muon_ttt_1406", BASELINE, tmp_path, state)
+    ours = quantise(state, QuantConfig(keep_names=names))
+    assert same(ours, theirs) == []
+    for key, tensor in dequantise(ours).items():
+        assert tensor.dtype == back[key].dtype and torch.equal(tensor, back[key]), key
+
+
+def toy(text: str) -> str:
+    """A script whose small tensors are really small, and which leaves its Hessians behind."""
+    text = re.sub(r"(KEEP_FLOAT_MAX_NUMEL = |numel\(\) (?:<=|>) )\d[\d_]*", rf"\g<1>{TOY_FLOAT}", text)
+    call = "quant_result, quant_meta = mixed_quantize_int6("
+    keep = 'torch.save(hessians, "hessians.pt")\n    ' if "hessians=hessians" in text else ""
+    return text.replace(f"    {call}", f"    {keep}{call}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, _ in QUANTISERS])
+def test_a_toy_run_leaves_the_artifact_that_we_make(name: str, tmp_path: Path) -> None:
+    wanted = ("final_model.pt", "final_model.int6.ptz", "hessians.pt")
+    ran = run_edited(name, tmp_path, toy, wanted=wanted)
+    assert set(wanted[:2]) <= set(ran.files), ran.failure
+    theirs = Quantised({own_name(k): entry for k, entry in read(ran.files["final_model.int6.ptz"]).tensors.items()})
+    config = replace(load_preset(name).quant, keep_float_numel=TOY_FLOAT)
+    found = own_names(load(ran.files["hessians.pt"])) if "hessians.pt" in ran.files else {}
+    assert bool(found) == config.gptq
+    ours = quantise(own_names(load(ran.files["final_model.pt"])), config, found)
+    assert sum(entry.scale is not None for entry in ours.tensors.values()) > 10
+    assert same(ours, theirs) == []
