@@ -36,8 +36,8 @@ def readme(preset: Preset) -> str:
     lines = [
         f"# {preset.title or preset.name}",
         "",
-        "Exported from the reference implementation; settings stand as defaults in `train_gpt.py`. No run has been made "
-        "of it yet: there is no log, and no score is claimed.",
+        "Exported from the reference implementation; settings stand as defaults in `train_gpt.py`. No run has been "
+        "made of it yet: there is no log, and no score is claimed.",
         "",
         "```bash",
         LAUNCH.format(seed=preset.train.seed),

@@ -31,7 +31,9 @@ from reference_model.model.linear import set_fake_quant
 from reference_model.model.transformer import GPT
 from reference_model.model.weights import load_state
 from reference_model.optim.groups import build_optimizers, set_lr, set_momentum
+from reference_model.optim.muon import zeropower
 from reference_model.optim.schedule import lr_factor, muon_momentum
+from reference_model.quantisation.hessians import calibration_model, collect, self_generated
 from reference_model.quantisation.mixed import dequantise
 from reference_model.quantisation.qat import fake_quantise
 from reference_model.training.distributed import Process, lower_embeddings, started, unsynchronised, wrapped
@@ -62,7 +64,7 @@ def run(preset: Preset, files: Files) -> None:
         log(f"val_bpb:enabled tokenizer_kind=sentencepiece tokenizer_path={files.tokenizer}")
         log(f"val_loader:shards pattern={files.val} tokens:{val_tokens.numel() - 1}")
         log(f"model_params:{sum(p.numel() for p in model.parameters())}")
-        log(f"world_size:{process.world_size} grad_accum_steps:{process.accumulation}")
+        log(f"world_size:{process.world_size} grad_accum_steps:{process.accumulation(preset.train.micro_steps)}")
         log(f"seed:{preset.train.seed}")
         loader = TrainLoader(_shards(files.train), process.rank, process.world_size, process.device)
         train(preset, model, loader, val_tokens, table, process)
@@ -86,7 +88,8 @@ def train(
     config = preset.train
     on_cuda = process.device.type == "cuda"
     loss_of = wrapped(model, process, compiled=on_cuda)
-    optimizers = build_optimizers(model, preset.optim)
+    orthogonalise = torch.compile(zeropower, dynamic=False) if on_cuda else zeropower
+    optimizers = build_optimizers(model, preset.optim, orthogonalise=orthogonalise)
     _warm_up(preset, model, loss_of, optimizers, loader, process)
     ema = Ema(model, config.ema_decay) if config.ema_decay > 0 else None
     swa = Swa()
@@ -105,7 +108,7 @@ def train(
         began = _now(process)
         factor = lr_factor(step, elapsed_ms, config)
         if factor < config.late_qat_threshold:
-            set_fake_quant(model, partial(fake_quantise, bits=config.qat_bits))
+            set_fake_quant(model, partial(fake_quantise, bits=config.qat_bits), banks=config.qat_banks)
         set_lr(optimizers, factor)
         set_momentum(optimizers, muon_momentum(step, preset.optim))
         loss = _gradients(preset, loss_of, loader, process)
@@ -157,7 +160,7 @@ def _gradients(preset: Preset, loss_of: nn.Module, loader: TrainLoader, process:
     """Gradients of one batch, in micro-steps; its mean loss."""
     loss_of.train()
     total = torch.zeros((), device=process.device)
-    steps = process.accumulation
+    steps = process.accumulation(preset.train.micro_steps)
     for micro in range(steps):
         inputs, targets = loader.next_batch(preset.train.train_batch_tokens, preset.train.train_seq_len, steps)
         with unsynchronised(loss_of, last=micro == steps - 1), autocast(process.device):
@@ -179,12 +182,21 @@ def save(preset: Preset, model: GPT, files: Files, process: Process) -> None:
     """Quantise the weights and write the artifact."""
     if process.is_main:
         code = os.path.getsize(files.script)
-        artifact = build_artifact(model.state_dict(), preset.quant, code)
+        hessians = calibrate(preset, model) if preset.quant.gptq else None
+        artifact = build_artifact(model.state_dict(), preset.quant, code, hessians)
         with open(files.artifact, "wb") as file:
             file.write(artifact.data)
         for line in artifact.accounting.log_lines():
             print(line)
     process.barrier()
+
+
+def calibrate(preset: Preset, model: GPT) -> dict[str, Tensor]:
+    """Hessians for GPTQ from text that the model writes itself: no data is read."""
+    quant = preset.quant
+    written = self_generated(model, quant, preset.train.seed)
+    reader = calibration_model(model, quant.calibration_recurrence)
+    return collect(reader, [tokens[:, :-1] for tokens in written], quant.gptq_damp)
 
 
 def reload(preset: Preset, files: Files, process: Process) -> GPT:
@@ -203,11 +215,12 @@ def evaluate(preset: Preset, files: Files, val_tokens: Tensor, table: ByteTable,
     began = _now(process)
     score = sliding_score(model, val_tokens, table, preset.eval, rank=process.rank, world_size=process.world_size)
     milliseconds = 1000.0 * (_now(process) - began)
+    name = "final_sliding_window" if preset.eval.stride < preset.eval.seq_len else "final_roundtrip"
     log(
-        f"final_sliding_window val_loss:{score.loss:.4f} val_bpb:{score.bpb:.4f} "
+        f"{name} val_loss:{score.loss:.4f} val_bpb:{score.bpb:.4f} "
         f"stride:{preset.eval.stride} eval_time:{milliseconds:.0f}ms"
     )
-    log(f"final_sliding_window_exact val_loss:{score.loss:.8f} val_bpb:{score.bpb:.8f}")
+    log(f"{name}_exact val_loss:{score.loss:.8f} val_bpb:{score.bpb:.8f}")
     if preset.ttt.kind != "none":
         began = _now(process)
         score = score_first_ttt(model, val_tokens, table, preset.ttt, preset.eval)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reference_model.config import Preset
-from reference_model.export.bundle import final_names, ordered
+from reference_model.export.bundle import ExportError, final_names, ordered
 from reference_model.export.hyperparameters import class_text, preset_text
 from reference_model.export.shake import headed, import_lines, reached, taken_apart, used_names
 
@@ -22,6 +22,8 @@ from __future__ import annotations
 
 def script_text(preset: Preset) -> str:
     """``train_gpt.py`` of ``preset``. Raises `ExportError`."""
+    if preset.quant.gptq and preset.quant.calibration != "self_generated":
+        raise ExportError(f"an exported script calibrates on text of its own, not on {preset.quant.calibration!r}")
     settings, tail = class_text(preset), preset_text(preset)
     modules = ordered([SCRIPT])
     parts = taken_apart(modules, final_names(modules))
