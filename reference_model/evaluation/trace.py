@@ -33,10 +33,11 @@ class Trace:
     losses: Tensor
     events: list[Event] = field(default_factory=list)
 
-    def scored(self, chunk: int, windows: Sequence[Window], losses: Tensor) -> None:
-        """Note the scores of ``windows`` of a chunk; ``losses`` [b, s] begin where each window does."""
+    def scored(self, chunk: int, windows: Sequence[Window], losses: Tensor, first: int = 0) -> None:
+        """Note the scores of ``windows`` of a chunk; ``losses`` [b, s] begin at position ``first`` of each window."""
         for window, row in zip(windows, losses.float().cpu(), strict=True):
-            self.losses[window.scored : window.end] = row[window.scored - window.start : window.end - window.start]
+            begin = window.start + first
+            self.losses[window.scored : window.end] = row[window.scored - begin : window.end - begin]
             self.events.append(Event("score", chunk, window.scored, window.end))
 
     @classmethod

@@ -18,7 +18,7 @@ from reference_model.config import EvalConfig, TttConfig
 from reference_model.data.tokens import ByteTable
 from reference_model.evaluation.bpb import Score, Tally
 from reference_model.evaluation.chunks import Chunk, cut, place, share, sliding_windows
-from reference_model.evaluation.sliding import autocast, gather
+from reference_model.evaluation.sliding import autocast, gather, losses_from
 from reference_model.evaluation.trace import Event, Trace
 from reference_model.evaluation.ttt_lora import lora_ttt
 from reference_model.evaluation.ttt_updates import build_optimizer, epochs_of, lr_factor, restore, saved, trainable
@@ -92,10 +92,11 @@ def _score(model: GPT, tokens: Tensor, table: ByteTable, chunk: Chunk, ev: EvalC
         batch = chunk.windows[first : min(first + ev.batch_seqs, mine.stop)]
         inputs, targets, scored = (part.to(tally.sums.device) for part in gather(tokens, batch, ev.seq_len))
         with torch.no_grad(), autocast(inputs.device):
-            losses = model.losses(inputs, targets)
-        tally.add(losses, table.count(inputs, targets), scored)
+            start = min(window.scored - window.start for window in batch)
+            losses = losses_from(model, inputs, targets, start)
+        tally.add(losses, table.count(inputs, targets)[:, start:], scored[:, start:])
         if trace is not None:
-            trace.scored(chunk.index, batch, losses)
+            trace.scored(chunk.index, batch, losses, start)
     tally.all_reduce()
     return tally
 
