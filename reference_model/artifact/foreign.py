@@ -7,15 +7,11 @@ Two kinds are known, both dictionaries written by ``torch.save`` and then compre
 - **flat**: ``w``, tensors by name (``<name>.q`` and ``<name>.scale`` for quantised ones), and ``m``, how each is
   stored: the three folders of #1406.
 
-A plain state dict of float tensors is taken as it is. `torch.load` runs with ``weights_only=True`` alone, on a zip file
-whose contents are not larger than a limit; tensors that show more elements than they store are refused.
+A plain state dict of float tensors is taken as it is. Files are read as data (`artifact.saved`) and never unpickled.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +20,11 @@ from torch import Tensor
 
 from reference_model.artifact.compress import MAX_RAW, CompressionError, decompress, recognise
 from reference_model.artifact.container import DTYPES, MAGIC, ArtifactError, unpack
+from reference_model.artifact.saved import SavedError, load_saved
 from reference_model.quantisation.quantised import Form, Quantised, QuantisedTensor
+
+ZIP = b"PK\x03\x04"
+"""How a file of ``torch.save`` begins."""
 
 
 def read(data: bytes, limit: int = MAX_RAW) -> Quantised:
@@ -35,25 +35,19 @@ def read(data: bytes, limit: int = MAX_RAW) -> Quantised:
 
 
 def load(data: bytes, limit: int = MAX_RAW) -> Any:
-    """What ``torch.save`` wrote, decompressed where it is compressed, weights only. Raises `ArtifactError`."""
+    """What ``torch.save`` wrote, decompressed where it is compressed, read as data. Raises `ArtifactError`."""
     compressor = recognise(data)
-    if compressor is not None:
-        try:
-            data = decompress(data, compressor, limit)
-        except CompressionError as error:
-            raise ArtifactError(f"the file cannot be decompressed: {error}") from error
+    if compressor is None and not data.startswith(ZIP):
+        compressor = "brotli"  # has no mark
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ArtifactError("the file is no archive of torch.save") from error
-    if total > limit:
-        raise ArtifactError(f"the archive holds {total:,} bytes, more than {limit:,}")
-    try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(f"the archive holds something other than tensors ({reason[:120]})") from error
+        return load_saved(data if compressor is None else decompress(data, compressor, limit), limit)
+    except CompressionError as error:
+        if compressor == "brotli":
+            sentence = f"the file is no archive of torch.save, and {error}, if it is one of brotli"
+            raise ArtifactError(sentence) from error
+        raise ArtifactError(f"the file cannot be decompressed: {error}") from error
+    except SavedError as error:
+        raise ArtifactError(str(error)) from error
 
 
 def quantised_of(loaded: Any) -> Quantised:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
