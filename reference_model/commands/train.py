@@ -31,9 +31,10 @@ def train(
 ) -> None:
     """Train, average, quantise, reload, score by sliding window and by score-first TTT.
 
-    On several GPUs: torchrun --standalone --nproc_per_node 8 -m reference_model train ...
+    The code that counts beside the artifact is the script that ``export`` writes. On several GPUs: torchrun --standalone --nproc_per_node 8 -m reference_model train ...
     """
     from reference_model.data.folder import find_data
+    from reference_model.export.text import script_text
     from reference_model.scale import toy
     from reference_model.training.distributed import started
     from reference_model.training.log import Log
@@ -49,7 +50,10 @@ def train(
     with started(_kind(device)) as process:
         path = folder / f"train_seed{chosen.train.seed}.log"
         with Log(path, is_main=process.is_main, append=resume) as log:
-            run(chosen, found, process, log, folder, resume=resume, checkpoint_every=checkpoint_every)
+            code = len(script_text(chosen).encode("utf-8"))
+            run(
+                chosen, found, process, log, folder, code_bytes=code, resume=resume, checkpoint_every=checkpoint_every
+            )  # fmt: skip
 
 
 def _kind(device: str | None) -> Literal["cpu", "cuda"] | None:
