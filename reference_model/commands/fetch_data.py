@@ -21,14 +21,15 @@ def register(app: typer.Typer) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from reference_model.data.fetch import fetch
+        from reference_model.data.fetch import HuggingFace, fetch
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bars:
+        hub, console = HuggingFace(), Console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
             task = bars.add_task("manifest.json", total=None)
 
             def tell(name: str, done: int, total: int) -> None:
                 bars.update(task, description=name, completed=done, total=total)
 
-            written = fetch(out, variant, train_shards, on_progress=tell)
+            written = fetch(out, variant, train_shards, hub, tell)
         typer.echo("\n".join(map(str, written)))

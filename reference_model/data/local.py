@@ -21,6 +21,8 @@ from .folder import DataFolder, find_data
 from .shards import DataError, Tokens, write_shard
 
 BOS_ID = 1
+SMALLEST = 300
+"""Pieces: four specials, 256 bytes, and some."""
 SHORTEST = 400
 """Characters; a shorter text is no document."""
 LEFT_OUT = frozenset({"test", "tests", "idlelib", "site-packages", "dist-packages", "lib2to3", "turtledemo"})
@@ -48,6 +50,8 @@ def write_local(out: Path, vocab_size: int = 1024, on_progress: Told | None = No
     The files are the same to the bit each time on the same Python. Raises `DataError` for a vocabulary that the text
     cannot fill, and OSError where ``out`` cannot be written.
     """
+    if not SMALLEST <= vocab_size <= 65_536:
+        raise DataError(f"a tokenizer of this text has from {SMALLEST} to 65,536 pieces, not {vocab_size:,}")
     tell = on_progress or (lambda text: None)
     tell("reading the standard library's documentation")
     texts = documents()
@@ -108,8 +112,6 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> bytes:
     """
     import sentencepiece
 
-    if not BOS_ID < vocab_size <= 65_536:
-        raise DataError(f"no tokenizer has {vocab_size:,} pieces here: it takes from 300 to 65,536")
     lines = (line.strip() for text in texts for line in text.split("\n\n"))
     written = io.BytesIO()
     try:
