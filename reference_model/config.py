@@ -334,6 +334,8 @@ def _fitting(name: str, kind: Any, value: Any) -> Any:
     elif choices and type(None) not in choices:
         if value in choices:
             return value
+        if value is None and "none" in choices:
+            return "none"
         raise PresetError(f"{name} is one of {', '.join(map(str, choices))}, not {value!r}")
     elif type(None) in choices and (value is None or value == "none"):
         return None
