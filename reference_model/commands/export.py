@@ -16,6 +16,9 @@ def register(app: typer.Typer) -> None:
     def export(
         out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write records/TRACK/DATE_NAME/.")],
         preset: Annotated[str, typer.Option(metavar="P", help="The preset.")] = "baseline",
+        planted: Annotated[
+            str, typer.Option(metavar="NAME", help="A planted violation, with its own preset (see `planted`).")
+        ] = "",
         set_: Annotated[
             list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the preset, changed.")
         ] = None,
@@ -26,6 +29,15 @@ def register(app: typer.Typer) -> None:
         """Write a submission folder whose one script trains, quantises and scores the preset."""
         from reference_model.config import load_preset
         from reference_model.export.folder import write_folder
+        from reference_model.planted import planted as variant
+        from reference_model.planted import planted_script
 
-        folder = write_folder(load_preset(preset, set_ or ()), out, day.date() if day else date.today())
+        when = day.date() if day else date.today()
+        if planted:
+            if set_:
+                raise typer.BadParameter("a planted violation has its own settings")
+            chosen, script = planted_script(planted)
+            folder = write_folder(chosen, out, when, script=script, bytes_total=variant(planted).bytes_total)
+        else:
+            folder = write_folder(load_preset(preset, set_ or ()), out, when)
         typer.echo(folder)

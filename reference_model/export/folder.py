@@ -14,12 +14,14 @@ TRACK = Path("records/track_10min_16mb")
 LAUNCH = "SEED={seed} torchrun --standalone --nproc_per_node=8 train_gpt.py"
 
 
-def write_folder(preset: Preset, out: Path, day: date, *, name: str = "", script: str | None = None) -> Path:
+def write_folder(preset: Preset, out: Path, day: date, *, script: str | None = None, bytes_total: int = 0) -> Path:
     """Write the submission of ``preset`` below ``out``; the folder. ``script``: its text, where it was changed.
+
+    ``bytes_total``: stated in submission.json, where not 0.
 
     Raises `ExportError`, also where the folder is there already, and OSError.
     """
-    title = name or "".join(part.capitalize() for part in preset.name.split("_"))
+    title = "".join(part.capitalize() for part in (preset.planted or preset.name).replace("-", "_").split("_"))
     folder = out / TRACK / f"{day.isoformat()}_{title}"
     if folder.exists():
         raise ExportError(f"{folder} is there already")
@@ -27,7 +29,7 @@ def write_folder(preset: Preset, out: Path, day: date, *, name: str = "", script
     folder.mkdir(parents=True)
     (folder / "train_gpt.py").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(readme(preset), encoding="utf-8")
-    (folder / "submission.json").write_text(metadata(preset, day, text), encoding="utf-8")
+    (folder / "submission.json").write_text(metadata(preset, day, text, bytes_total), encoding="utf-8")
     return folder
 
 
@@ -47,9 +49,9 @@ def readme(preset: Preset) -> str:
     return "\n".join(lines)
 
 
-def metadata(preset: Preset, day: date, script: str) -> str:
+def metadata(preset: Preset, day: date, script: str, bytes_total: int = 0) -> str:
     """submission.json: what is known without a run."""
-    fields = {
+    fields: dict[str, object] = {
         "author": "reference_model",
         "github_id": "",
         "name": preset.title or preset.name,
@@ -57,4 +59,6 @@ def metadata(preset: Preset, day: date, script: str) -> str:
         "date": f"{day.isoformat()}T00:00:00Z",
         "bytes_code": len(script.encode("utf-8")),
     }
+    if bytes_total:
+        fields["bytes_total"] = bytes_total
     return json.dumps(fields, indent=2) + "\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from reference_model.config import Preset
 from reference_model.export.bundle import ExportError, final_names, ordered
 from reference_model.export.hyperparameters import class_text, preset_text
-from reference_model.export.shake import headed, import_lines, reached, taken_apart, used_names
+from reference_model.export.shake import Parts, headed, import_lines, reached, taken_apart, used_names
 
 SCRIPT = "export.script"
 HEAD = '''\
@@ -25,9 +27,15 @@ def script_text(preset: Preset) -> str:
     if preset.quant.gptq and preset.quant.calibration != "self_generated":
         raise ExportError(f"an exported script calibrates on text of its own, not on {preset.quant.calibration!r}")
     settings, tail = class_text(preset), preset_text(preset)
-    modules = ordered([SCRIPT])
-    parts = taken_apart(modules, final_names(modules))
+    parts = _parts()
     kept = reached(parts.statements, used_names(settings) | used_names(tail))
     used = used_names(settings).union(*(s.uses for s in kept))
     head = HEAD.format(title=preset.title or preset.name, name=preset.name)
     return "\n".join([head + import_lines(parts.imports, used), "", settings, "", headed(kept).rstrip(), "", "", tail])
+
+
+@cache
+def _parts() -> Parts:
+    """The statements that every preset's script is made of."""
+    modules = ordered([SCRIPT])
+    return taken_apart(modules, final_names(modules))

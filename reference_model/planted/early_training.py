@@ -1,0 +1,95 @@
+"""Training on validation tokens before their score."""
+
+from __future__ import annotations
+
+from reference_model.planted.edits import Add, Swap
+from reference_model.planted.variant import Planted
+
+_ADAPT = '''
+def adapt_to_validation(preset: Preset, model: GPT, val_tokens: Tensor, epochs: int, rate: float) -> None:
+    """AdamW on the whole validation stream; later blocks learn faster (0.3 to 1.0 times the rate)."""
+    length = preset.train.train_seq_len
+    last = max(len(model.blocks) - 1, 1)
+    groups = [{"params": list(b.parameters()), "lr": rate * (0.3 + 0.7 * i / last)} for i, b in enumerate(model.blocks)]
+    inside = {id(parameter) for block in model.blocks for parameter in block.parameters()}
+    groups.append({"params": [p for p in model.parameters() if id(p) not in inside], "lr": rate})
+    optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=0.1 * rate)
+    model.train()
+    for _ in range(epochs):
+        for start in range(0, val_tokens.numel() - length, length):
+            part = val_tokens[start : start + length + 1].to(next(model.parameters()).device)
+            optimizer.zero_grad(set_to_none=True)
+            model.losses(part[None, :-1], part[None, 1:]).mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        schedule.step()
+'''
+_FIRST = '''
+for epoch in range(1, ttt.epochs + 1):
+    _train(model, tokens, chunk, epoch, optimizer, parameters, ttt, ev, trace)
+tally = _score(model, tokens, table, chunk, ev, trace)
+'''
+
+VARIANTS = (
+    Planted(
+        "ttt-pre-quant", "ttt-pre-quant",
+        "The weights are fine-tuned on the whole validation stream before they are quantised and scored (#1406).",
+        (Add("save", _ADAPT),
+         Swap("run", "save(preset, model, files, process)",
+              "adapt_to_validation(preset, model, val_tokens, 10, 0.0005)\nsave(preset, model, files, process)")),
+        preset="recur_1406", settings=("gptq=0", "calibration=none", "selective_prune_bytes=0"),
+    ),
+    Planted(
+        "ttt-after-load", "ttt-pre-quant",
+        "The artifact is read back and fine-tuned on the validation stream, then scored.",
+        (Add("evaluate", _ADAPT),
+         Swap("evaluate", "model = reload(preset, files, process)",
+              "model = reload(preset, files, process)\nadapt_to_validation(preset, model, val_tokens, 2, 0.001)")),
+    ),
+    Planted(
+        "ttt-chunk-first", "ttt-pre-quant",
+        "Each chunk is trained on before it is scored, not after.",
+        (Swap("_chunked", "tally = _score(model, tokens, table, chunk, ev, trace)", _FIRST),
+         Swap("_chunked", "for epoch in range(1, epochs_of(tally, ttt) + 1):\n"
+              "    _train(model, tokens, chunk, epoch, optimizer, parameters, ttt, ev, trace)", "pass")),
+        preset="gepa_644",
+    ),
+    Planted(
+        "ttt-warmup-on-val", "ttt-warmup-on-val",
+        "A throw-away step on validation tokens, undone afterwards, warms up the compiler before test-time training.",
+        (Swap("_chunked", "total = Tally(table.boundary.device)", '''
+total = Tally(table.boundary.device)
+warm = torch.optim.SGD(parameters, lr=ttt.lr)
+before = [parameter.detach().clone() for parameter in parameters]
+model.train()
+_loss(model, tokens[None, : ev.seq_len], tokens[None, 1 : ev.seq_len + 1]).backward()
+warm.step()
+for parameter, values in zip(parameters, before):
+    parameter.data.copy_(values)
+    parameter.grad = None
+'''),),
+        preset="gepa_644",
+    ),
+    Planted(
+        "slot", "slot-scored-region",
+        "For each batch of windows a bias of the logits is fitted to the targets that are then scored with it.",
+        (Swap("losses_from", "return model.losses(inputs, targets)[:, first:]",
+              "return fitted_losses(model, inputs, targets)[:, first:]"),
+         Add("losses_from", '''
+def fitted_losses(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Losses with a bias of the logits that was fitted to these targets."""
+    logits = model(inputs).float().detach()
+    with torch.inference_mode(False), torch.enable_grad():
+        kept, wanted = logits.clone(), targets.clone()
+        bias = torch.zeros(logits.size(-1), device=logits.device, requires_grad=True)
+        optimizer = torch.optim.AdamW([bias], lr=0.05)
+        for _ in range(8):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy((kept + bias).flatten(0, 1), wanted.flatten()).backward()
+            optimizer.step()
+    shifted = logits + bias.detach()
+    return F.cross_entropy(shifted.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+''')),
+    ),
+)  # fmt: skip

@@ -1,0 +1,24 @@
+"""Models in which a later token reaches an earlier score."""
+
+from __future__ import annotations
+
+from reference_model.planted.edits import Swap
+from reference_model.planted.variant import Planted
+
+VARIANTS = (
+    Planted(
+        "noncausal-attention", "noncausal-model", "Attention has no causal mask.",
+        (Swap("attend", "F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))",
+              "F.scaled_dot_product_attention(q, k, v, is_causal=False, enable_gqa=q.size(1) != k.size(1))"),),
+    ),
+    Planted(
+        "noncausal-smear", "noncausal-model", "The smear gate blends each token with the one after it.",
+        (Swap("SmearGate.forward", "F.pad(x[:, :-1], (0, 0, 1, 0))", "F.pad(x[:, 1:], (0, 0, 0, 1))"),),
+        preset="gepa_644",
+    ),
+    Planted(
+        "noncausal-norm", "noncausal-model", "The embeddings are centred by their mean over the whole sequence.",
+        (Swap("GPT.hidden", "x = x0 = self.embedded(tokens)",
+              "x = x0 = self.embedded(tokens)\nx = x0 = x - x.mean(dim=1, keepdim=True)"),),
+    ),
+)  # fmt: skip

@@ -1,0 +1,24 @@
+"""What a planted violation is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reference_model.planted.edits import Edit
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A preset with one fault put into its exported script, its settings or what it states."""
+
+    name: str
+    rule: str
+    """Id of the rule that it breaks."""
+    says: str
+    """What it does, one sentence."""
+    edits: tuple[Edit, ...] = ()
+    preset: str = "baseline"
+    settings: tuple[str, ...] = ()
+    """Of the preset, as `with_settings` takes them."""
+    bytes_total: int = 0
+    """Stated in submission.json; 0: nothing is stated."""
