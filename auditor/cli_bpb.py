@@ -20,6 +20,7 @@ CAP = 16_000_000
 """Bytes of code and artifact together."""
 LARGEST_FILE = 1 << 30
 """Bytes of a file that is opened at all."""
+PRECISION = {"cpu": "CPU in float32", "cuda": "GPU in bfloat16"}
 INSTALL_TORCH = "bpb needs torch: pip install 'golf-audit[torch]'"
 NAMES = {"whole": "whole stream", "sliding": "sliding window", "ttt": "score-first TTT"}
 
@@ -48,6 +49,10 @@ class Scored:
     parameters: int
     forms: dict[str, int]
     """Tensors by the form in which they are stored."""
+    device: str
+    """On what was computed, and in which precision."""
+    data: dict[str, str]
+    """Validation shards and tokenizer, with their SHA-256."""
     notes: tuple[str, ...]
     scores: dict[Kind, Score]
 
@@ -97,7 +102,8 @@ def _scored(asked: Asked, path: Path, told: Callable[[str, float | None], None])
     data = _bytes_of(path)
     quantised = read(data)
     state = dequantise(quantised)
-    loaded = score.load(preset, state, fixed=score.names_of(asked.settings), device=score.best_device())
+    device = score.best_device()
+    loaded = score.load(preset, state, fixed=score.names_of(asked.settings), device=device)
     folder = find_data(asked.data, loaded.preset.model.vocab_size)
     tokens, table = score.validation(loaded.preset, folder)
     kinds = score.asked(whole=asked.whole, ttt=asked.ttt)
@@ -107,8 +113,15 @@ def _scored(asked: Asked, path: Path, told: Callable[[str, float | None], None])
     notes = [f"size taken from the weights: {line}" for line in loaded.changed]
     if loaded.preset.eval.max_tokens > 0:
         notes.append(f"only the first {tokens.numel() - 1:,} validation tokens were scored")
-    digest = hashlib.sha256(data).hexdigest()
-    return Scored(path.name, len(data), digest, parameters, dict(sorted(forms.items())), tuple(notes), scores)
+    return Scored(
+        path.name, len(data), hashlib.sha256(data).hexdigest(), parameters, dict(sorted(forms.items())),
+        PRECISION[device], {file.name: _digest(file) for file in (*folder.val, folder.tokenizer)}, tuple(notes), scores,
+    )  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -137,4 +150,5 @@ def _lines(role: str, scored: Scored) -> Iterator[str]:
     for kind, value in scored.scores.items():
         yield f"  {NAMES[kind]:<16} val_bpb {value.bpb:.8f}  val_loss {value.loss:.8f}"
     value = next(iter(scored.scores.values()))
-    yield f"  {value.tokens:,} tokens, {value.bytes:,} bytes of text"
+    yield f"  {value.tokens:,} tokens, {value.bytes:,} bytes of text; {scored.device}, sums in float64"
+    yield from (f"  {plain(name, 200)}  sha256 {digest[:16]}" for name, digest in scored.data.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -95,6 +96,8 @@ def test_the_container_of_the_reference_is_scored_as_its_weights_are(
     seen = [document[role]["scores"]["sliding"]["bpb"] for role in ("artifact", "weights")]
     assert seen[0] != seen[1], "quantisation must show"
     assert document["artifact"]["bytes"] == len(built.data)
+    tokenizer = hashlib.sha256(build_model(300)[0]).hexdigest()
+    assert document["artifact"]["data"]["toy.model"] == tokenizer and len(document["artifact"]["data"]) == 2
     assert document["artifact"]["forms"]["int8_row"] == sum(
         e.form == "int8_row" for e in built.quantised.tensors.values()
     )
