@@ -31,7 +31,8 @@ def train(
 ) -> None:
     """Train, average, quantise, reload, score by sliding window and by score-first TTT.
 
-    The code that counts beside the artifact is the script that ``export`` writes. On several GPUs: torchrun --standalone --nproc_per_node 8 -m reference_model train ...
+    The code that counts beside the artifact is the script that ``export`` writes.
+    On several GPUs: torchrun --standalone --nproc_per_node 8 -m reference_model train ...
     """
     from reference_model.data.folder import find_data
     from reference_model.export.text import script_text
