@@ -33,10 +33,16 @@ def build(
 ) -> Artifact:
     """The artifact of ``state`` beside ``code`` bytes of code. Raises `QuantisationError`, `ArtifactError`."""
     quantised = quantise(state, config, hessians)
-    pruned = ones = 0
-    if config.selective_prune_bytes:
-        limit = config.selective_prune_bytes - code
-        done = prune_ones(quantised, lambda trial: len(pack(trial, config)), limit)
-        quantised, pruned, ones = done.quantised, done.pruned, done.candidates
-    data = pack(quantised, config)
-    return Artifact(data, quantised, account(quantised, data, code, config), pruned, ones)
+    if not config.selective_prune_bytes:
+        data = pack(quantised, config)
+        return Artifact(data, quantised, account(quantised, data, code, config))
+    tried: list[tuple[Quantised, bytes]] = []
+
+    def size(trial: Quantised) -> int:
+        tried[:] = [(trial, pack(trial, config))]
+        return len(tried[0][1])
+
+    done = prune_ones(quantised, size, config.selective_prune_bytes - code)
+    last, packed = tried[0]
+    data = packed if last is done.quantised else pack(done.quantised, config)
+    return Artifact(data, done.quantised, account(done.quantised, data, code, config), done.pruned, done.candidates)

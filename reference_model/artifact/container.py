@@ -132,7 +132,7 @@ class _Reader:
         if not isinstance(part, list) or len(part) != 2 or not isinstance(part[0], str) or part[0] not in DTYPES:
             raise ArtifactError(f"{name} is described wrongly")
         dtype, shape = DTYPES[part[0]], part[1]
-        if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 8:
+        if not isinstance(shape, list) or len(shape) > 8 or not all(map(_is_size, shape)):
             raise ArtifactError(f"{name} has no proper shape")
         size = math.prod(shape) * dtype.itemsize
         if size > len(self._raw) - self.place:
@@ -143,9 +143,15 @@ class _Reader:
         self.place += size
         if chunk is None:
             return torch.empty(shape, dtype=dtype)
+        if dtype == torch.bool and int(chunk.max()) > 1:
+            raise ArtifactError(f"{name} holds truth values other than 0 and 1")
         if sys.byteorder == "big":
             chunk = chunk.reshape(-1, dtype.itemsize).flip(1).reshape(-1)
         return chunk.view(dtype).reshape(shape)
+
+
+def _is_size(size: Any) -> bool:
+    return type(size) is int and 0 <= size < 1 << 31
 
 
 def _form(word: Any) -> Form | None:

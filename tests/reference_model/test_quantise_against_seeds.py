@@ -1,7 +1,7 @@
 """From the same float weights, the artifact of every seed's own script and ours: the same tensors, to the bit.
 
-The scripts run in the audit's sandbox (`tests.reference_model.edited_scripts`). Two ways: their quantiser alone, on matrices of
-full size; and whole toy runs, with the threshold of small tensors lowered so that toy matrices are quantised too.
+The scripts run in the audit's sandbox (`tests.reference_model.edited_scripts`). Two ways: their quantiser alone, on
+large matrices; and whole toy runs, with the threshold of small tensors lowered so that toy matrices are quantised too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from reference_model.config import QuantConfig, load_preset
 from reference_model.model.names import own_name, own_names
 from reference_model.quantisation import Quantised, dequantise, quantise
 from tests.reference_model.edited_scripts import instead_of_main, run_edited
+from tests.reference_model.test_artifact import GOLDEN, GOLDEN_SMALL
+from tests.reference_model.test_artifact import state as golden_state
 
 pytestmark = pytest.mark.corpus
 
@@ -148,9 +150,29 @@ def test_the_baselines_quantiser_gives_the_same_tensors(tmp_path: Path) -> None:
         assert tensor.dtype == back[key].dtype and torch.equal(tensor, back[key]), key
 
 
+def with_small(text: str, elements: int) -> str:
+    """A script whose small tensors have at most ``elements``."""
+    return re.sub(r"(KEEP_FLOAT_MAX_NUMEL = |numel\(\) (?:<=|>) )\d[\d_]*", rf"\g<1>{elements}", text)
+
+
+GOLDEN_BY = {"baseline": ("muon_ttt_1406", BASELINE), **{name: (name, code) for name, code in QUANTISERS}}
+
+
+@pytest.mark.parametrize("preset", list(GOLDEN))
+def test_the_golden_artifacts_are_those_of_the_seeds(preset: str, tmp_path: Path) -> None:
+    name, code = GOLDEN_BY[preset]
+    given = {"weights.pt": saved(golden_state()), "hessians.pt": saved({})}
+    edit = instead_of_main(code)
+    ran = run_edited(name, tmp_path, lambda text: edit(with_small(text, GOLDEN_SMALL)), given=given,
+                     wanted=("out.pt",), full_size=True)  # fmt: skip
+    assert ran.ended, ran.failure
+    config = replace(load_preset(preset).quant, keep_float_numel=GOLDEN_SMALL, prune_fraction=0.0)
+    assert same(quantise(golden_state(), config), quantised_of(load(ran.files["out.pt"])["made"])) == []
+
+
 def toy(text: str) -> str:
     """A script whose small tensors are really small, and which leaves its Hessians behind."""
-    text = re.sub(r"(KEEP_FLOAT_MAX_NUMEL = |numel\(\) (?:<=|>) )\d[\d_]*", rf"\g<1>{TOY_FLOAT}", text)
+    text = with_small(text, TOY_FLOAT)
     call = "quant_result, quant_meta = mixed_quantize_int6("
     keep = 'torch.save(hessians, "hessians.pt")\n    ' if "hessians=hessians" in text else ""
     return text.replace(f"    {call}", f"    {keep}{call}")
