@@ -85,6 +85,6 @@ def read_tokens(path: Path) -> np.ndarray:
 
 def report(before: ModelConfig, after: ModelConfig, changed: list[str]) -> None:
     """Say which sizes came from the weights."""
-    for name in changed:
-        was, now = getattr(before, name), getattr(after, name)
-        typer.echo(f"note: {name} is {now} by the weights ({was} in the preset)", err=True)
+    if changed:
+        said = ", ".join(f"{name} {getattr(after, name)} (preset: {getattr(before, name)})" for name in changed)
+        typer.echo(f"note: by the weights {said}", err=True)

@@ -31,8 +31,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} holds no plain weights: {str(error).splitlines()[0][:120]}") from error
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{path} holds something else than plain tensors") from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is no file of weights, or a damaged one") from error
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
         raise WeightsError(f"{path} holds no table of tensors")
     return unbanked(own_names({str(name): tensor.float() for name, tensor in found.items()}))

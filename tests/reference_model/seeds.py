@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import getsource
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +27,10 @@ from tests.reference_model.recipe import filled
 
 MOST_BYTES = 64 << 20
 WALL_SECONDS = 240.0
+SHAPE = (2, 200)
+"""Of the tokens: longer than the toy runs' training sequences, so that the rotation's base changes."""
 TOKENS = "golf_tokens.npy"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 GUARD = 'if __name__ == "__main__":'
 
 SPEAK = """
@@ -63,7 +70,17 @@ def main():
     with torch.no_grad():
         for name, weights in (("golf_saved.npy", saved), ("golf_made.npy", made)):
             model.load_state_dict(weights)
-            numpy.save(name, model.forward_logits(tokens).float().numpy())
+            numpy.save(name, logits_of(model, tokens).float().numpy())
+
+
+def logits_of(model, tokens):
+    if hasattr(model, "forward_logits"):
+        return model.forward_logits(tokens)
+    seen, real = [], F.cross_entropy
+    F.cross_entropy = lambda logits, *rest, **named: seen.append(logits) or real(logits, *rest, **named)
+    model(tokens, tokens)
+    F.cross_entropy = real
+    return seen[0].reshape(*tokens.shape, -1)
 
 
 """
@@ -92,12 +109,24 @@ class Ran:
     """Other files asked for."""
 
 
-def run(pr: int, part: str, room: Path, *, shape: tuple[int, int] = (2, 1100), keep: tuple[str, ...] = ()) -> Ran:
-    """Run the folder of ``pr`` whose name contains ``part`` at toy scale; ``keep``: files of the run to return too."""
+def run(
+    pr: int,
+    part: str,
+    room: Path,
+    env: Mapping[str, str] = NOTHING,
+    *,
+    shape: tuple[int, int] = SHAPE,
+    keep: tuple[str, ...] = (),
+) -> Ran:
+    """Run the folder of ``pr`` whose name contains ``part`` at toy scale, with settings ``env`` over those of the plan.
+
+    ``keep``: files of the run to return too.
+    """
     submission = load_submission(folder(pr, part, room))
     plan = make_plan(submission)
+    plan = replace(plan, env={**plan.env, **env})
     world = make_world(plan.world)
-    tokens = np.random.default_rng(pr).integers(0, plan.world.vocab_size, shape)
+    tokens = tokens_of(pr, plan.world.vocab_size, shape)
     with Session(submission, speaking(plan), world) as session:
         with (session.base / "run" / TOKENS).open("wb") as file:
             np.save(file, tokens.astype(np.int64))
@@ -110,6 +139,11 @@ def run(pr: int, part: str, room: Path, *, shape: tuple[int, int] = (2, 1100), k
     return Ran(tokens, saved, made, json.loads(left["golf_model.json"]), {name: left[name] for name in keep})
 
 
+def tokens_of(seed: int, vocab_size: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """The tokens that script and reference both see."""
+    return np.random.default_rng(seed).integers(0, vocab_size, shape)
+
+
 def _array(data: bytes) -> np.ndarray:
     found = np.load(io.BytesIO(data), allow_pickle=False)
     assert isinstance(found, np.ndarray)
@@ -117,15 +151,25 @@ def _array(data: bytes) -> np.ndarray:
 
 
 def folder(pr: int, part: str, room: Path) -> Path:
-    """The record folder of a pull request, laid out below ``room``; skips where the corpus is not there."""
+    """The record folder of a pull request (0: of ``main``), laid out below ``room``; skips without the corpus."""
     if not os.environ.get("GOLF_CORPUS_GIT"):
         pytest.skip("GOLF_CORPUS_GIT names no repository")
-    corpus = Corpus(Path(os.environ["GOLF_CORPUS_GIT"]))
+    git = Path(os.environ["GOLF_CORPUS_GIT"])
+    if not pr:
+        return _of_main(git, part, room)
+    corpus = Corpus(git)
     try:
         [found] = [f for f in corpus.folders(pr) if part in f.path]
         return corpus.lay_out(Folder(pr, found.path), room)
     finally:
         corpus.close()
+
+
+def _of_main(git: Path, path: str, room: Path) -> Path:
+    packed = subprocess.run(["git", "-C", git, "archive", "main", path], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(room, filter="data")
+    return room / path
 
 
 def speaking(plan: Plan) -> Plan:
