@@ -37,7 +37,8 @@ def register_all(target: typer.Typer) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; always ends in `SystemExit`: 2 with one sentence on stderr for wrong input."""
-    register_all(app)
+    if not app.registered_commands:
+        register_all(app)
     try:
         sys.exit(app(sys.argv[1:] if argv is None else argv, standalone_mode=False, prog_name="reference_model") or 0)
     except typer.Abort:
