@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reference_model.artifact.accounting import LIMIT
-from reference_model.artifact.build import Artifact, build
+from reference_model.artifact.build import build
 from reference_model.artifact.container import unpack
 from reference_model.config import Preset
 from reference_model.data.folder import DataFolder
@@ -30,7 +30,7 @@ from reference_model.training.distributed import Process
 from reference_model.training.log import Log, score_lines
 from reference_model.training.loop import TrainResult, train
 from reference_model.training.timers import Phases
-from reference_model.training.validation import scorer, validation_stream, whole_score
+from reference_model.training.validation import Compiled, scorer, validation_stream, whole_score
 
 MODEL_FILE = "final_model.pt"
 
@@ -85,8 +85,8 @@ def run(
         preset.name, preset.train.seed, trained.steps, trained.elapsed_ms, trained.stopped_early, trained.averaged
     )
     report.scores["float"] = recipe.validate("DIAGNOSTIC post_average", exact=False)
-    artifact = recipe.quantise(code_bytes)
-    report.model_bytes, report.code_bytes = artifact.accounting.model, code_bytes
+    recipe.quantise(code_bytes)
+    report.model_bytes, report.code_bytes = recipe.artifact_path.stat().st_size, code_bytes
     recipe.reload()
     report.scores["roundtrip"] = recipe.validate(f"final_{recipe.label}_roundtrip")
     if preset.eval.stride < preset.eval.seq_len or preset.eval.seq_len != preset.train.train_seq_len:
@@ -107,6 +107,7 @@ class _Recipe:
         self.phases = Phases(process.device)
         self.hessians: dict[str, Tensor] | None = None
         self.model: GPT
+        self.scorer: GPT | Compiled
         self.loader: TrainLoader | None = None
         self.label = preset.quant.matrices.partition("_")[0]
         self.table = data.byte_table()
@@ -124,7 +125,7 @@ class _Recipe:
         if self.process.device.type == "cuda":
             allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
             self.log.write(f"peak memory allocated: {allocated >> 20} MiB reserved: {reserved >> 20} MiB")
-        self.model = result.model
+        self.model, self.scorer = result.model, scorer(result.model, self.process)
         return result
 
     def _keep_loader(self, model: GPT, loader: TrainLoader) -> None:
@@ -148,30 +149,30 @@ class _Recipe:
         begin = time.perf_counter()
         with self.phases.phase(name):
             score = whole_score(
-                scorer(self.model, self.process), self.tokens, self.table, self.preset.eval,
-                self.preset.train.train_seq_len, self.process,
+                self.scorer, self.tokens, self.table, self.preset.eval, self.preset.train.train_seq_len, self.process
             )  # fmt: skip
         self._say(label, score, time.perf_counter() - begin, exact=exact)
         return score
 
-    def quantise(self, code_bytes: int) -> Artifact:
-        """Quantise, compress, account and write the artifact."""
+    def quantise(self, code_bytes: int) -> None:
+        """Quantise, compress, account and write the artifact; one process does it, the others wait."""
         if self.preset.quant.gptq and self.hessians is None:
             self._calibrate(self.model, self.loader)
-        state = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
-        if self.process.is_main:
-            torch.save(state, self.out / MODEL_FILE)
-            self.log.write(f"Serialized model: {(self.out / MODEL_FILE).stat().st_size} bytes")
         with self.phases.phase("quantise"):
-            artifact = build(state, self.preset.quant, code_bytes, self.hessians)
+            if self.process.is_main:
+                self._write_artifact(code_bytes)
+            self.process.barrier()
+
+    def _write_artifact(self, code_bytes: int) -> None:
+        state = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
+        torch.save(state, self.out / MODEL_FILE)
+        self.log.write(f"Serialized model: {(self.out / MODEL_FILE).stat().st_size} bytes")
+        artifact = build(state, self.preset.quant, code_bytes, self.hessians)
         if artifact.ones:
             self.log.write(f"selective_prune: {artifact.pruned_ones} of {artifact.ones} values of +-1 set to zero")
         for line in artifact.accounting.log_lines():
             self.log.write(line)
-        if self.process.is_main:
-            self.artifact_path.write_bytes(artifact.data)
-        self.process.barrier()
-        return artifact
+        self.artifact_path.write_bytes(artifact.data)
 
     @property
     def artifact_path(self) -> Path:
@@ -188,7 +189,7 @@ class _Recipe:
         ev, begin = self.preset.eval, time.perf_counter()
         with self.phases.phase("sliding window"), self.log.progress("sliding window") as tell:
             score = sliding_score(
-                scorer(self.model, self.process), self.tokens, self.table, ev, tell,
+                self.scorer, self.tokens, self.table, ev, tell,
                 rank=self.process.rank, world_size=self.process.world_size,
             )  # fmt: skip
         seconds = time.perf_counter() - begin
