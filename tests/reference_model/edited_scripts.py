@@ -5,25 +5,26 @@ Needs GOLF_CORPUS_GIT. Files may be laid beside a script; what it writes into it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
+from auditor.behaviour.audit import why_not
 from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.session import Session
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.intake import load_submission
+from tests.reference_model.golden import SEEDS
 from tests.reference_model.seeds import folder
 
-SEEDS: dict[str, tuple[int, str]] = {
-    "gepa_644": (644, ""),
-    "gepa_598": (598, ""),
-    "int5_861": (861, ""),
-    "muon_ttt_1406": (1406, "MuonTTT"),
-    "selfgen_1406": (1406, "ARSelfGenGPTQ"),
-    "recur_1406": (1406, "DepthRecurrence"),
-}
-"""Preset to pull request and a part of the folder's name."""
+MARKS = [
+    pytest.mark.corpus,
+    pytest.mark.skipif(not os.environ.get("GOLF_CORPUS_GIT"), reason="GOLF_CORPUS_GIT names no repository"),
+    pytest.mark.skipif(bool(why_not(False)), reason=f"no sandbox: {why_not(False)}"),
+]
 MAIN = 'if __name__ == "__main__":'
 MOST_BYTES = 64 << 20
 
@@ -49,12 +50,12 @@ def run_edited(
     wall_seconds: float = 120.0,
     full_size: bool = False,
 ) -> Left:
-    """Run the script of seed ``name`` (`SEEDS`) at toy scale, its text changed by ``edit``.
+    """Run the script of the preset ``name`` (`golden.SEEDS`) at toy scale, its text changed by ``edit``.
 
     ``given``: files to lay in its folder; ``wanted``: files of its folder to bring back; ``room``: a folder for ours.
     ``full_size``: the text as it was submitted, its constants not made smaller, and bfloat16 as it is.
     """
-    submission = load_submission(folder(*SEEDS[name], room))
+    submission = load_submission(folder(*SEEDS[name][:2], room))
     plan = make_plan(submission)
     assert plan is not None and submission.entry is not None
     text = submission.entry.text if full_size else plan.files[plan.script]

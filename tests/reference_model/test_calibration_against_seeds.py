@@ -15,10 +15,10 @@ from reference_model.model.names import own_names
 from reference_model.model.transformer import GPT
 from reference_model.model.weights import load_state
 from reference_model.quantisation.hessians import calibration_model, collect, self_generated
-from tests.reference_model.edited_scripts import run_edited
+from tests.reference_model.edited_scripts import MARKS, run_edited
 from tests.reference_model.golden import settings
 
-pytestmark = [pytest.mark.corpus, pytest.mark.slow]
+pytestmark = [*MARKS, pytest.mark.slow]
 NETWORK = ("vocab_size", "num_layers", "model_dim", "num_heads", "num_kv_heads", "mlp_mult", "tie_embeddings",
            "tied_embed_init_std", "logit_softcap", "rope_base", "qk_gain_init", "rope_dims", "ln_scale", "xsa_last_n",
            "ve_enabled", "ve_dim", "ve_layers", "bigram_vocab_size", "bigram_dim", "recur_enabled",

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from reference_model.artifact.foreign import load, quantised_of, read
-from reference_model.config import QuantConfig, load_preset
+from reference_model.config import load_preset
 from reference_model.model.names import own_name, own_names
 from reference_model.quantisation import Quantised, dequantise, quantise
-from tests.reference_model.edited_scripts import instead_of_main, run_edited
+from tests.reference_model.edited_scripts import MARKS, instead_of_main, run_edited
 from tests.reference_model.test_artifact import GOLDEN, GOLDEN_SMALL
 from tests.reference_model.test_artifact import state as golden_state
 
-pytestmark = pytest.mark.corpus
+pytestmark = MARKS
 
 LISTS = """
 import torch as _torch
@@ -41,8 +41,8 @@ _torch.save({"made": {"w": _w, "m": _m}, "back": dequantize_mixed_int6(_w, _m, _
 """
 BASELINE = LISTS.replace("_int6", "_int8")
 QUANTISERS = [
-    ("gepa_644", LISTS), ("gepa_598", LISTS), ("int5_861", LISTS), ("muon_ttt_1406", FLAT), ("selfgen_1406", FLAT),
-    ("recur_1406", FLAT),
+    ("baseline", BASELINE), ("gepa_644", LISTS), ("gepa_598", LISTS), ("int5_861", LISTS), ("muon_ttt_1406", FLAT),
+    ("selfgen_1406", FLAT), ("recur_1406", FLAT),
 ]  # fmt: skip
 TOY_FLOAT = 64
 """Elements of a small tensor in toy runs."""
@@ -140,30 +140,16 @@ def test_the_quantiser_gives_the_same_tensors(name: str, code: str, tmp_path: Pa
     assert same(quantise(state, planted, hessians(state)), theirs), "a wrong range and floor were not noticed"
 
 
-def test_the_baselines_quantiser_gives_the_same_tensors(tmp_path: Path) -> None:
-    names = load_preset("muon_ttt_1406").quant.keep_names
-    state = weights(1)
-    theirs, back = of_seed("muon_ttt_1406", BASELINE, tmp_path, state)
-    ours = quantise(state, QuantConfig(keep_names=names))
-    assert same(ours, theirs) == []
-    for key, tensor in dequantise(ours).items():
-        assert tensor.dtype == back[key].dtype and torch.equal(tensor, back[key]), key
-
-
 def with_small(text: str, elements: int) -> str:
     """A script whose small tensors have at most ``elements``."""
     return re.sub(r"(KEEP_FLOAT_MAX_NUMEL = |numel\(\) (?:<=|>) )\d[\d_]*", rf"\g<1>{elements}", text)
 
 
-GOLDEN_BY = {"baseline": ("muon_ttt_1406", BASELINE), **{name: (name, code) for name, code in QUANTISERS}}
-
-
 @pytest.mark.parametrize("preset", list(GOLDEN))
 def test_the_golden_artifacts_are_those_of_the_seeds(preset: str, tmp_path: Path) -> None:
-    name, code = GOLDEN_BY[preset]
     given = {"weights.pt": saved(golden_state()), "hessians.pt": saved({})}
-    edit = instead_of_main(code)
-    ran = run_edited(name, tmp_path, lambda text: edit(with_small(text, GOLDEN_SMALL)), given=given,
+    edit = instead_of_main(dict(QUANTISERS)[preset])
+    ran = run_edited(preset, tmp_path, lambda text: edit(with_small(text, GOLDEN_SMALL)), given=given,
                      wanted=("out.pt",), full_size=True)  # fmt: skip
     assert ran.ended, ran.failure
     config = replace(load_preset(preset).quant, keep_float_numel=GOLDEN_SMALL, prune_fraction=0.0)
@@ -181,10 +167,11 @@ def toy(text: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, _ in QUANTISERS])
 def test_a_toy_run_leaves_the_artifact_that_we_make(name: str, tmp_path: Path) -> None:
-    wanted = ("final_model.pt", "final_model.int6.ptz", "hessians.pt")
+    artifact = "final_model.int8.ptz" if name == "baseline" else "final_model.int6.ptz"
+    wanted = ("final_model.pt", artifact, "hessians.pt")
     ran = run_edited(name, tmp_path, toy, wanted=wanted)
     assert set(wanted[:2]) <= set(ran.files), ran.failure
-    theirs = Quantised({own_name(k): entry for k, entry in read(ran.files["final_model.int6.ptz"]).tensors.items()})
+    theirs = Quantised({own_name(k): entry for k, entry in read(ran.files[artifact]).tensors.items()})
     config = replace(load_preset(name).quant, keep_float_numel=TOY_FLOAT)
     found = own_names(load(ran.files["hessians.pt"])) if "hessians.pt" in ran.files else {}
     assert bool(found) == config.gptq
