@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ pytest.importorskip("torch")
 import torch
 
 from reference_model.config import Preset, TrainConfig
+from reference_model.model.init import build
+from reference_model.model.linear import set_fake_quant
 from reference_model.optim.groups import build_optimizers
+from reference_model.quantisation.qat import fake_quantise
 from reference_model.training import checkpoint
-from reference_model.training.distributed import Process, WorldError, started
+from reference_model.training.distributed import MeanLoss, Process, WorldError, started
 from reference_model.training.log import Log
 from reference_model.training.loop import Run, TrainingError, TrainResult, train
 from reference_model.training.timers import Phases, TrainClock
@@ -200,6 +204,24 @@ def test_every_parameter_of_every_preset_has_a_gradient(tmp_path: Path) -> None:
             run.one_step()
             assert not [n for n, p in run.model.named_parameters() if p.grad is None]
             assert len(build_optimizers(run.model, run.preset.optim)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_network_is_one_graph(name: str) -> None:
+    """What torch.compile makes of the network has no breaks, with fake quantisation too; the losses are the same."""
+    model = build(small(name).model, 0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+    loss_of = MeanLoss(model)
+    compiled = torch.compile(loss_of, backend="eager", fullgraph=True, dynamic=False)
+    tokens = torch.randint(0, 256, (2, 33), generator=torch.Generator().manual_seed(0))
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    plain = loss_of(inputs, targets).item()
+    assert compiled(inputs, targets).item() == plain
+    set_fake_quant(model, partial(fake_quantise, bits=5), banks=True)
+    assert compiled(inputs, targets).item() == loss_of(inputs, targets).item() != plain
 
 
 def _process(rank: int, port: int, folder: str) -> None:
