@@ -58,6 +58,10 @@ class Sample:
     second: float
 
 
+HABITS = "habits"
+"""The stream of `auditor.behaviour.toyworld.habits`, made from the same world."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One proof: what was seen, where in the script, and numbers that a replay gives again."""
@@ -71,6 +75,8 @@ class Evidence:
     witness_file: str | None = None
     figures: dict[str, float] = field(default_factory=dict)
     """Further numbers by name, with their unit in the name (``e_value``, ``stated_bpb``, ``true_bpb``, ...)."""
+    stream: str = ""
+    """The stream whose positions the samples name: empty for the validation stream itself, else `HABITS`."""
 
 
 @dataclass(frozen=True, slots=True)

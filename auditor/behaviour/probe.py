@@ -9,7 +9,7 @@ from pathlib import Path
 
 from auditor.behaviour import smoke, witness
 from auditor.behaviour.align import after, last_key, placed_as
-from auditor.behaviour.facts import Answer, Question, Spot, TraceFacts
+from auditor.behaviour.facts import HABITS, Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import EARLY, Cut, comparable, cuts
 from auditor.behaviour.questions.control import Control, lost, needed, whole
@@ -248,8 +248,11 @@ def _witnesses(
             variation = None
             if comparison is not None:
                 variation = Variation(comparison.cut.index, comparison.cut.why, comparison.cut.keep, salt + 1)
+            world = trial.world
+            if one.stream == HABITS and trial.habits is not None:
+                world = replace(world, val=trial.habits.stream)
             file = witness.make(
-                submission, trial.plan, trial.world, question, one, number=number, variation=variation,
+                submission, trial.plan, world, question, one, number=number, variation=variation,
                 stated=options.stated, torch=trial.versions.get("torch", ""),
                 compared=comparison.compared if comparison is not None else 0,
                 real_bfloat16=trial.real_bfloat16,

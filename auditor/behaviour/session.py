@@ -31,7 +31,7 @@ MIB = 1 << 20
 MAX_COPY = 8 * MIB
 GUEST_ENV = {
     "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRITON_INTERPRET": "1",
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELISM": "false", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
 }  # fmt: skip
 LIMITS = Limits(cpu_seconds=600, wall_seconds=600, memory_bytes=3072 * MIB)
 

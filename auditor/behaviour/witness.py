@@ -99,6 +99,7 @@ def make(
         "seed": seed,
         "implied": list(implied(submission)),
         "stated": [line[:LINE] for line in stated[:MAX_STATED]],
+        "stream": evidence.stream,
         "variation": None if variation is None else _variation(variation),
         "compared": compared,
         "real_bfloat16": real_bfloat16,

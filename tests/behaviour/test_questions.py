@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from auditor.behaviour.facts import Answer, Cause, Question
+from auditor.behaviour.facts import HABITS, Answer, Cause, Question
 from auditor.behaviour.host import RunLog
 from auditor.behaviour.order import cut_at
 from auditor.behaviour.questions import (
@@ -25,6 +25,7 @@ from auditor.behaviour.questions import (
 from auditor.behaviour.questions.causes import attribute
 from auditor.behaviour.questions.prefix_invariance import Comparison
 from auditor.behaviour.run import Run
+from auditor.behaviour.scores import NOWHERE
 from auditor.behaviour.toyworld.spec import World, WorldSpec
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.behaviour.wire import Event
@@ -176,6 +177,19 @@ def test_the_better_of_two_is_found() -> None:
     answer = normalisation.ask(run, world(), CLEAR)
     assert answer.outcome is Outcome.FOUND
     assert answer.evidence[0].figures["never_worse"] == 1.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_another_stream_is_judged_only_where_its_scores_could_be_placed(share: float) -> None:
+    """What can be placed where the order hangs on the text is chosen by what it is."""
+    first = Script().sweep().print()
+    again = Script().sweep(values=lambda loss, _: -np.log(0.7 * np.exp(-loss) + 0.3 * 0.02)).print()
+    positions = again.scores.position
+    lost = np.random.default_rng(0).random(positions.size) < share
+    again.scores = replace(again.scores, position=np.where(lost, NOWHERE, positions))
+    answer = normalisation.ask(first, world(), CLEAR, again)
+    assert answer.outcome is (Outcome.CLEAR if share else Outcome.FOUND)
+    assert {one.stream for one in answer.evidence} <= {HABITS}
 
 
 def test_too_few_mixed_scores_decide_nothing() -> None:

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.behaviour.facts import Answer, Evidence, Question, Sample, Spot
+from auditor.behaviour.facts import HABITS, Answer, Evidence, Question, Sample, Spot
 from auditor.behaviour.passes import Pass
 from auditor.behaviour.questions.common import first_scores, no_pass, path, spot_of, unknown
 from auditor.behaviour.questions.printed import Stated, stated
 from auditor.behaviour.run import Run
+from auditor.behaviour.scores import NOWHERE
 from auditor.behaviour.toyworld.spec import Stream, World, WorldSpec
 from auditor.behaviour.toyworld.stream import stop_probability
 from auditor.core.types import Confidence, Outcome
@@ -31,6 +32,10 @@ PROOF = math.log(1e6)
 ENOUGH = 200
 """Positions at which a mixture must have changed the model's probability before its silence means something."""
 SAME = 1e-4
+EXACT = 1e-6
+"""Relative difference above which two losses are not the same number with another rounding."""
+PLACED = 0.98
+"""Share of the judged scores that must lie where run A's do for the other stream's to be judged."""
 FAR_BELOW = 0.85
 """Share of the generator's bits per byte below which printed ones are more than another way to count bytes."""
 MIXES = re.compile(
@@ -106,10 +111,11 @@ def ask(run: Run, world: World, invariance: Answer | None = None, habits: Run | 
         return answer
     assert habits.judged is not None
     again = values_of(habits.judged, habits)
-    if not again.changed.any():
+    if not again.changed.any() or not _follows(habits.judged, run.judged):
         return answer
     known = reference(habits.stream, habits.spec)
-    return _judge(habits.judged, again, known, invariance, "a stream that repeats itself")
+    answer = _judge(habits.judged, again, known, invariance, "a stream that repeats itself")
+    return replace(answer, evidence=tuple(replace(one, stream=HABITS) for one in answer.evidence))
 
 
 def undecided(run: Run) -> bool:
@@ -122,6 +128,16 @@ def undecided(run: Run) -> bool:
         return False
     changed = int(values_of(run.judged, run).changed.sum())
     return 0 < changed < ENOUGH or (changed == 0 and MIXES.search(run.source) is not None)
+
+
+def _follows(found: Pass, first: Pass) -> bool:
+    """Whether nearly all scores of ``found`` could be placed by those of run A's pass ``first``.
+
+    A script whose order hangs on the text scores other tokens at the same moments; what is placed then is chosen by
+    what it is, and a bet on it proves nothing.
+    """
+    placed, before = (float((one.positions != NOWHERE).mean()) for one in (found, first))
+    return placed >= PLACED * before
 
 
 def _differ(counted: NDArray[np.float64], model: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -138,7 +154,7 @@ def _judge(found: Pass, values: Values, known: NDArray[np.float64], invariance: 
         return _beaten(found, values, log_e, invariance, text)
     changed = int(values.changed.sum())
     if changed >= ENOUGH and never_worse(values):
-        return _chosen(found, values, changed)
+        return _chosen(found, values, changed, text)
     if 0 < changed < ENOUGH:
         return unknown(question, f"only {changed} scores were mixed with anything else: too few to tell at toy scale")
     if int(ok.sum()) < ENOUGH:
@@ -162,8 +178,16 @@ def scaling(values: Values) -> float | None:
 
 
 def never_worse(values: Values) -> bool:
-    """Whether the counted loss is the smaller of the model's and another one: chosen after the outcome is known."""
+    """Whether the counted loss is the smaller of the model's and another one: chosen after the outcome is known.
+
+    A mixture of small weight w gains much at hits and loses only w elsewhere, which is less than `SAME`: so the
+    scores that count as unchanged must not be a little worse either, but for rounding, which goes both ways.
+    """
     drop = values.model - values.counted
+    apart = (np.abs(drop) > EXACT * np.maximum(1.0, np.abs(values.counted))) & ~values.changed
+    hidden = int((drop[apart] < 0).sum()) - int((drop[apart] > 0).sum())
+    if hidden > 0.001 * int(values.changed.sum()):
+        return False
     share = float(values.changed.mean())
     gain = float(drop[values.changed].mean()) if values.changed.any() else 0.0
     return 0.02 < share < 0.98 and gain > 0.01 and bool((drop[values.changed] > 0).mean() > 0.999)
@@ -207,11 +231,11 @@ def _beaten(found: Pass, values: Values, log_e: float, invariance: Answer | None
     return Answer(Question.NORMALISATION, Outcome.FOUND, what, (evidence,))
 
 
-def _chosen(found: Pass, values: Values, changed: int) -> Answer:
+def _chosen(found: Pass, values: Values, changed: int, text: str) -> Answer:
     gain = float((values.model - values.counted)[values.changed].mean())
     message = (
-        f"{changed:,} of {values.positions.size:,} scores are below the model's own loss (by {gain:.3f} nats a score), "
-        "all others equal it and none is above it: the better of two is taken after the token is known"
+        f"{changed:,} of {values.positions.size:,} scores of {text} are below the model's own loss (by {gain:.3f} nats "
+        "a score), all others equal it and none is above it: the better of two is taken after the token is known"
     )
     site = spot_of([*found.site, ""], "the scores are added up here")
     figures = {"changed_scores": float(changed), "mean_gain_nats": gain, "never_worse": 1.0}

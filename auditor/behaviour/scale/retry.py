@@ -22,7 +22,7 @@ _SCALE_ERRORS = frozenset(
      "StopIteration", "OverflowError"}
 )  # fmt: skip
 _MISSING = frozenset({"FileNotFoundError", "NotADirectoryError"})
-_PATH = re.compile(r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+)")
+_PATH = re.compile(r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+|fineweb[\w.*?\-]+)")
 _WEIGHTS = re.compile(r"\.(?:ptz?|bin|pth|ckpt|zst|xz|br|npz|safetensors|lzma|int\d\w*)['\"]?", re.I)
 _RESUMES = re.compile(
     r"(?:EVAL|TTT|QUANT\w*|SCORE)_ONLY|ONLY_EVAL|SKIP_TRAIN|RESUME|LOAD_(?:PATH|FROM|MODEL|CKPT)|CHECKPOINT"
@@ -39,7 +39,8 @@ def retry(plan: Plan, submission: Submission, failure: Failure) -> Plan | None:
     if error in _MISSING and (partial := resuming_settings(plan, submission, failure)):
         made = build(submission, plan.level, plan.tweaks, plan.attempt + 1, (*plan.dropped, *partial))
         return replace(made, data_paths=_joined(made.data_paths, plan.data_paths), failed=(*plan.failed, mark))
-    if error in _MISSING or (error in _SCALE_ERRORS and "fineweb" in failure.message):
+    read_only = error in ("OSError", "PermissionError") and bool(re.search("Read-only|denied", failure.message))
+    if error in _MISSING or read_only or (error in _SCALE_ERRORS and "fineweb" in failure.message):
         return _with_path(plan, failure.message)
     if error not in _SCALE_ERRORS or plan.failed.count(mark) > 1:
         return None

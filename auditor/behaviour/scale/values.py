@@ -49,7 +49,8 @@ def _lengths(site: Site, shape: Shape) -> str | None:
         return None
 
     def scaled(match: re.Match[str]) -> str:
-        return str(scaled_length(int(match.group()), shape.seq, shape.toy_seq))
+        length = scaled_length(int(match.group()), shape.seq, shape.toy_seq)
+        return str(1 << (length.bit_length() - 1))  # each must divide a batch
 
     text = str(site.value)
     made = _LENGTH.sub(scaled, text)

@@ -71,6 +71,18 @@ def test_a_missing_file_is_laid_out(submission: Submission, first: Plan) -> None
     assert retry(second, submission, lost) is None  # laid out already: it is not that
 
 
+def test_a_folder_that_cannot_be_made_becomes_the_guest_s_own(submission: Submission, first: Plan) -> None:
+    second = retry(first, submission, failure("[Errno 30] Read-only file system: '/logs'", "OSError"))
+    assert second is not None and "/logs" in second.folders
+    assert retry(first, submission, failure("[Errno 5] Input/output error: '/logs'", "OSError")) is None
+
+
+def test_shards_beside_the_script(submission: Submission, first: Plan) -> None:
+    lost = failure("No files found for pattern: fineweb_val_*.bin", "FileNotFoundError")
+    second = retry(first, submission, lost)
+    assert second is not None and "." in second.data_paths.data_dirs
+
+
 def test_it_ends(submission: Submission, first: Plan) -> None:
     current: Plan | None = first
     seen = 0

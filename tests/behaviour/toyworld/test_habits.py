@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from auditor.behaviour.questions.normalisation import ENOUGH, PROOF, Values, bet, never_worse, reference
+from auditor.behaviour.questions.normalisation import ENOUGH, PROOF, SAME, Values, bet, never_worse, reference
 from auditor.behaviour.toyworld.habits import with_habits
 from auditor.behaviour.toyworld.spec import WorldSpec
 from auditor.behaviour.toyworld.stream import make_world
@@ -54,6 +54,18 @@ def test_honest_counts_are_worse_at_surprises_and_the_planted_ones_never() -> No
         assert int(judged(losses[ok]).changed.sum()) > 2 * ENOUGH  # the contexts do come again
     assert never_worse(judged(planted[ok])) and not never_worse(judged(honest[ok]))
     assert bet(honest[ok], known[ok]) < math.log(100.0)
+
+
+@pytest.mark.parametrize("weight", [3e-4, 5e-5])
+def test_an_honest_mixture_of_small_weight_hides_its_losses_in_the_tolerance(weight: float) -> None:
+    stream = with_habits(WORLDS[0])
+    model = math.log(1024)
+    for on_hits in (False, True):
+        losses = exact_counts(stream.tokens, on_hits=on_hits, weight=weight)
+        changed = np.abs(losses - model) > SAME * np.maximum(1.0, losses)
+        values = Values(np.arange(losses.size), losses, np.full(losses.size, model), changed)
+        assert int(changed.sum()) > ENOUGH
+        assert never_worse(values) is on_hits
 
 
 def test_a_bet_knows_the_generator_and_who_is_told_the_token() -> None:
