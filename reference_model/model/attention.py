@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,13 @@ from torch import Tensor, nn
 from reference_model.config import ModelConfig
 from reference_model.model.linear import Matrix
 from reference_model.model.rotary import Rotation, rotate
+
+try:
+    from flash_attn_interface import flash_attn_func  # type: ignore[import-not-found]
+except ImportError:
+    flash_attn_func = None
+HAS_GROUPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5)
+"""Whether PyTorch's attention takes fewer key heads than query heads."""
 
 
 class Attention(nn.Module):
@@ -43,13 +52,20 @@ class Attention(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention: ``q`` [b, s, h, d], ``k`` and ``v`` [b, s, h_kv, d] to [b, s, h, d].
 
-    Query head i reads key head i // (h / h_kv).
+    Query head i reads key head i // (h / h_kv). FlashAttention 3 where it is installed and the values are of half
+    precision on a GPU, else PyTorch's own kernels.
     """
-    if q.size(2) != k.size(2) and not q.is_cuda:  # the CPU's kernel has no groups and would fall back to plain sums
+    if flash_attn_func is not None and v.is_cuda and v.dtype in (torch.float16, torch.bfloat16):
+        found = flash_attn_func(q.to(v.dtype), k.to(v.dtype), v, causal=True)
+        out: Tensor = found[0] if isinstance(found, tuple) else found
+        return out
+    groups = q.size(2) != k.size(2)
+    if groups and not (q.is_cuda and HAS_GROUPS):  # the CPU's fast kernel has no groups
         k, v = (t.repeat_interleave(q.size(2) // t.size(2), dim=2) for t in (k, v))
+        groups = False
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))
-    return y.transpose(1, 2)
+    named: dict[str, Any] = {"enable_gqa": True} if groups else {}
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, **named).transpose(1, 2)
 
 
 def without_own_value(y: Tensor, v: Tensor) -> Tensor:
