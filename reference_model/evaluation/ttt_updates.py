@@ -12,8 +12,8 @@ from reference_model.config import TttConfig
 from reference_model.evaluation.bpb import Tally
 from reference_model.evaluation.ttt_muon import NewtonSchulz
 
-MLP_PARTS = (".mlp.", "mlp_", "scale")
-"""Parts of the names that #861 trains: the MLPs' own, and every learned scale."""
+MLP_PARTS = ("up_proj", "down_proj", "gate_proj", "mlp_up_bank", "mlp_down_bank", "mlp_gate_bank", "scale")
+"""Parts of the names that #861 trains: the MLPs' matrices and every learned scale, but no bias."""
 
 
 def trainable(model: nn.Module, ttt: TttConfig) -> list[nn.Parameter]:
