@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from auditor.behaviour.facts import Question
+from auditor.behaviour.facts import HABITS, Question
 from auditor.behaviour.probe import ProbeOptions, ProbeResult, probe
 from auditor.behaviour.replay import replay
+from auditor.behaviour.toyworld.habits import with_habits
 from auditor.core.submission import Submission
 from auditor.core.types import Outcome, Witness
 from auditor.intake import load_submission
@@ -101,3 +102,15 @@ def test_the_witness_files_of_what_was_found_replay(question: Question) -> None:
         again = replay(submission(name), file)
         assert again.reproduced, (file.name, again.problem)
         assert again.exact == bool(file.document["samples"])
+
+
+@pytest.mark.slow
+def test_a_finding_on_the_stream_with_habits_names_its_tokens_and_replays() -> None:
+    name = "normalisation/cheat_mixed_on_hits"
+    trial = probed(name).trial
+    file = next(f for f in probed(name).witnesses if f.document["question"] == "normalisation")
+    tokens = with_habits(trial.world).tokens
+    assert file.document["stream"] == HABITS and trial.habits is not None
+    assert [s["token"] for s in file.document["samples"]] == [tokens[s["position"]] for s in file.document["samples"]]
+    again = replay(submission(name), file)
+    assert again.reproduced and again.exact

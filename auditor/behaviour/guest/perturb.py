@@ -249,7 +249,7 @@ def _patch_stream(ctx: ShimContext, artifact: Artifact, module: str, name: str) 
         owner = importlib.import_module(module)
     except ImportError:
         return
-    real = getattr(owner, name, None)
+    real: Any = getattr(owner, name, None)
     if real is None:
         return
 
