@@ -20,6 +20,7 @@ from reference_model.artifact.foreign import load, quantised_of, read
 from reference_model.config import load_preset
 from reference_model.model.names import own_name, own_names
 from reference_model.quantisation import Quantised, dequantise, quantise
+from reference_model.quantisation.pruning import prune_ones
 from tests.reference_model.edited_scripts import MARKS, instead_of_main, run_edited
 from tests.reference_model.test_artifact import GOLDEN, GOLDEN_SMALL
 from tests.reference_model.test_artifact import state as golden_state
@@ -178,3 +179,28 @@ def test_a_toy_run_leaves_the_artifact_that_we_make(name: str, tmp_path: Path) -
     ours = quantise(own_names(load(ran.files["final_model.pt"])), config, found)
     assert sum(entry.scale is not None for entry in ours.tensors.values()) > 10
     assert same(ours, theirs) == []
+
+
+def halfway(text: str) -> str:
+    """A toy script whose artifact must shrink half as much as pruning all values of +-1 can."""
+    line = "        target_bytes = int(target_mb * 1024 * 1024)\n"
+    assert text.count(line) == 1
+    return toy(text).replace(line, "        target_bytes = (no_sz + _try_prune(len(ones_info))[0]) // 2\n")
+
+
+def nonzero(quantised: Quantised) -> int:
+    return sum(int(entry.values.count_nonzero()) for entry in quantised.tensors.values() if entry.scale is not None)
+
+
+@pytest.mark.slow
+def test_selective_pruning_takes_the_same_values(tmp_path: Path) -> None:
+    wanted = ("final_model.pt", "final_model.int6.ptz", "hessians.pt")
+    ran = run_edited("selfgen_1406", tmp_path, halfway, wanted=wanted)
+    assert set(wanted) <= set(ran.files), ran.failure
+    theirs = Quantised({own_name(k): entry for k, entry in read(ran.files[wanted[1]]).tensors.items()})
+    config = replace(load_preset("selfgen_1406").quant, keep_float_numel=TOY_FLOAT)
+    ours = quantise(own_names(load(ran.files[wanted[0]])), config, own_names(load(ran.files[wanted[2]])))
+    left = nonzero(theirs)
+    assert left < nonzero(ours) - 100
+    assert same(ours, theirs)
+    assert same(prune_ones(ours, nonzero, left).quantised, theirs) == []
