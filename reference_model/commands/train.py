@@ -52,9 +52,11 @@ def train(
         path = folder / f"train_seed{chosen.train.seed}.log"
         with Log(path, is_main=process.is_main, append=resume) as log:
             code = len(script_text(chosen).encode("utf-8"))
-            run(
+            report = run(
                 chosen, found, process, log, folder, code_bytes=code, resume=resume, checkpoint_every=checkpoint_every
             )  # fmt: skip
+        if process.is_main:
+            typer.echo(f"\n{report.text()}\n{folder}")
 
 
 def _kind(device: str | None) -> Literal["cpu", "cuda"] | None:

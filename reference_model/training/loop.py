@@ -34,7 +34,7 @@ from reference_model.training.timers import TrainClock
 from reference_model.training.validation import scorer, validation_stream, whole_score
 
 AtEnd = Callable[[GPT, TrainLoader], None]
-"""Work that is done with the averaged weights before the clock stops: calibration on training data."""
+"""Work on the averaged weights after the last step, while the clock runs: calibration on training data."""
 
 
 class TrainingError(ValueError):
@@ -53,6 +53,8 @@ class TrainResult:
     averaged: str
     """``ema``, ``swa`` or ``none``."""
     stopped_early: bool
+    loader: TrainLoader
+    """Where the training data stand."""
     validations: list[tuple[int, Score]] = field(default_factory=list)
 
 
@@ -151,6 +153,8 @@ class Run:
         with self.log.progress("train", of) as progress:
             while True:
                 last = self.step == of or reached
+                if last and at_end is not None:
+                    self._with_average(at_end)
                 if last or (self.config.val_loss_every > 0 and self.step % self.config.val_loss_every == 0):
                     self.validate()
                 if last or (stop_after is not None and self.step >= stop_after):
@@ -161,21 +165,21 @@ class Run:
                 progress(self.step, of)
                 if checkpoint_every > 0 and self.step % checkpoint_every == 0:
                     self.checkpoint()
-        return self._finish(last=last, early=reached and self.step < of, at_end=at_end)
+        return self._finish(last=last, early=reached and self.step < of)
 
-    def _finish(self, *, last: bool, early: bool, at_end: AtEnd | None) -> TrainResult:
-        averaged = "none"
-        if last:
-            averaged = self._average()
-            if at_end is not None:
-                at_end(self.model, self.loader)
+    def _finish(self, *, last: bool, early: bool) -> TrainResult:
         elapsed_ms = self.clock.stop()
         if early:
             self.log.write(stop_line(self.step, self.config.iterations, elapsed_ms))
-        if not last:
+        averaged = "none"
+        if last:
+            averaged = self._average()
+        else:
             self.checkpoint()
         losses = self.process.mean(torch.stack(self.losses)) if self.losses else torch.zeros(0)
-        return TrainResult(self.model, losses.cpu(), self.step, elapsed_ms, averaged, early, self.validations)
+        return TrainResult(
+            self.model, losses.cpu(), self.step, elapsed_ms, averaged, early, self.loader, self.validations
+        )
 
     def one_step(self) -> None:
         """One step: rate, momentum, gradients, clipping, updates, averages."""
@@ -254,6 +258,16 @@ class Run:
             load_average(self.model, self.swa.average())
             return "swa"
         return "none"
+
+    def _with_average(self, at_end: AtEnd) -> None:
+        """Do ``at_end`` with the averaged weights, and put the last step's back."""
+        weights = copy.deepcopy(self.model.state_dict())
+        if self.ema is not None:
+            load_average(self.model, self.ema.average())
+        elif self.swa is not None and self.swa.count:
+            load_average(self.model, self.swa.average())
+        at_end(self.model, self.loader)
+        self.model.load_state_dict(weights)
 
     def _fingerprint(self) -> str:
         """Of all settings that a checkpoint depends on."""

@@ -57,6 +57,14 @@ class Report:
         """The last score that was made. Raises `IndexError` before the first."""
         return list(self.scores.values())[-1]
 
+    def text(self) -> str:
+        """For people: scores, bytes and seconds."""
+        total = self.model_bytes + self.code_bytes
+        lines = [f"{name:<12} val_loss {s.loss:.6f}  val_bpb {s.bpb:.6f}" for name, s in self.scores.items()]
+        lines.append(f"{'bytes':<12} {total:,} of {LIMIT:,} (model {self.model_bytes:,}, code {self.code_bytes:,})")
+        lines += [f"{name:<18} {seconds:,.1f} s" for name, seconds in self.seconds.items()]
+        return "\n".join(lines)
+
     def as_json(self) -> str:
         """For ``report.json``."""
         total = self.model_bytes + self.code_bytes
@@ -108,7 +116,7 @@ class _Recipe:
         self.hessians: dict[str, Tensor] | None = None
         self.model: GPT
         self.scorer: GPT | Compiled
-        self.loader: TrainLoader | None = None
+        self.loader: TrainLoader
         self.label = preset.quant.matrices.partition("_")[0]
         self.table = data.byte_table()
         length = max(preset.train.train_seq_len, preset.eval.seq_len)
@@ -120,18 +128,16 @@ class _Recipe:
         with self.phases.phase("train"):
             result = train(
                 self.preset, self.data, self.process, self.log, out=self.out, resume=resume,
-                checkpoint_every=checkpoint_every, at_end=self._calibrate if in_clock else self._keep_loader,
+                checkpoint_every=checkpoint_every, at_end=self._calibrate if in_clock else None,
             )  # fmt: skip
         if self.process.device.type == "cuda":
             allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
             self.log.write(f"peak memory allocated: {allocated >> 20} MiB reserved: {reserved >> 20} MiB")
-        self.model, self.scorer = result.model, scorer(result.model, self.process)
+        self.model, self.loader = result.model, result.loader
+        self.scorer = scorer(result.model, self.process)
         return result
 
-    def _keep_loader(self, model: GPT, loader: TrainLoader) -> None:
-        self.loader = loader
-
-    def _calibrate(self, model: GPT, loader: TrainLoader | None) -> None:
+    def _calibrate(self, model: GPT, loader: TrainLoader) -> None:
         """Fill the Hessians and say from what."""
         begin = time.perf_counter()
         source = WORDS[self.preset.quant.calibration]

@@ -100,6 +100,17 @@ def test_recipe_at_small_scale(name: str, tmp_path: Path) -> None:
     parsed(report, lines)
 
 
+def test_calibration_on_training_data_is_within_the_clock(tmp_path: Path) -> None:
+    """The log has it before the last validation, and no rule complains; calibration after the clock comes later."""
+    preset = quick("recur_1406")
+    for kind, fine in (("train", True), ("train_late", False)):
+        changed = replace(preset, quant=replace(preset.quant, calibration=kind))  # type: ignore[arg-type]
+        report, lines = whole(changed, pattern_folder(tmp_path), tmp_path)
+        collected = next(i for i, line in enumerate(lines) if line.startswith("gptq:collected"))
+        assert any(line.startswith("step:12/12 val_loss") for line in lines[collected:]) == fine
+        assert not fine or not violations(submission_of(report, lines))
+
+
 def quick(name: str) -> Preset:
     preset = small(name, steps=12)
     quant = replace(preset.quant, keep_float_numel=512, calibration_sequences=2, calibration_length=16)

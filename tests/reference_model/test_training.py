@@ -17,8 +17,10 @@ pytest.importorskip("torch")
 import torch
 
 from reference_model.config import Preset, TrainConfig
+from reference_model.data.loader import TrainLoader
 from reference_model.model.init import build
 from reference_model.model.linear import set_fake_quant
+from reference_model.model.transformer import GPT
 from reference_model.optim.groups import build_optimizers
 from reference_model.quantisation.qat import fake_quantise
 from reference_model.training import checkpoint
@@ -159,6 +161,19 @@ def test_the_reserve_is_left_for_calibration(tmp_path: Path) -> None:
         run.clock = TrainClock(CPU.device, now=Ticking(0.1))
         run.loop(checkpoint_every=0, stop_after=None, at_end=lambda model, loader: seen.append(run.clock.elapsed_ms))
     assert run.clock.elapsed_ms > seen[0] and 3000 <= seen[0] < 4000
+
+
+def test_work_at_the_end_sees_the_average_and_changes_nothing(tmp_path: Path) -> None:
+    plain, seen = trained(small("gepa_644", steps=5), tmp_path), []
+
+    def look(model: GPT, loader: TrainLoader) -> None:
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        loader.next_batch(256, 32)
+
+    looked_at = trained(small("gepa_644", steps=5), tmp_path, at_end=look)
+    assert looked_at.validations[-1][1] == plain.validations[-1][1]
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(seen[0][name], tensor) and torch.equal(looked_at.model.state_dict()[name], tensor)
 
 
 def test_clock_stands_still() -> None:
