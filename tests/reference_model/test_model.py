@@ -1,150 +1,21 @@
-"""The network: what it must compute, by hand and by the frozen numbers of the scripts; wrong variants are noticed."""
+"""The network: what its parts must compute, by hand."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from reference_model.config import ModelConfig, PresetError, load_preset, preset_names
-from reference_model.model import GPT, BankedLinear, Linear, attention, build, embeddings, set_fake_quant, transformer
+from reference_model.model import GPT, BankedLinear, Linear, build, embeddings, set_fake_quant
 from reference_model.model.attention import attend, without_own_value
-from reference_model.model.names import banked, own_names, unbanked
 from reference_model.model.rotary import rotate, rotation
-from reference_model.model.weights import WeightsError, fitted, load_state, read_state
-from reference_model.scale import toy_model
-from tests.reference_model.golden import frozen, sampled
-from tests.reference_model.recipe import filled
+from tests.reference_model.toys import shaken, some_tokens, toy
 
 PRESETS = preset_names()
-CLOSE = 1e-4
-SHAPE = (2, 200)
-
-
-def script_name(name: str, banks: bool) -> str:
-    """What the script calls the tensor that the model calls ``name``."""
-    if banks:
-        return name.replace("bigram_emb.", "bigram.").replace("smear_gate.", "smear.")
-    return name
-
-
-def with_recipe(config: ModelConfig, names: str = "gepa") -> GPT:
-    """A model with the weights of `filled`, by the names of the scripts of one family."""
-    model = GPT(config).eval()
-    state = {}
-    for name, tensor in model.state_dict().items():
-        called = script_name(name, config.layout == "banked")
-        if names == "baseline":
-            called = called.replace("mlp.up_proj", "mlp.fc").replace("mlp.down_proj", "mlp.proj")
-        state[called] = torch.from_numpy(filled(called, tuple(tensor.shape)))  # type: ignore[no-untyped-call]
-    load_state(model, state)
-    return model
-
-
-def golden(preset: str) -> tuple[ModelConfig, Tensor, list[float]]:
-    """Settings, tokens and logits of a script."""
-    kept = frozen()[preset]
-    config = load_preset(preset, kept["settings"]).model
-    tokens = np.random.default_rng(kept["seed"]).integers(0, config.vocab_size, SHAPE)
-    return config, torch.from_numpy(tokens), kept["logits"]
-
-
-def off_by(preset: str, **changed: object) -> float:
-    """Largest difference from the script's frozen logits, with settings changed."""
-    config, tokens, wanted = golden(preset)
-    model = with_recipe(replace(config, **changed), "baseline" if preset == "baseline" else "gepa")  # type: ignore[arg-type]
-    with torch.inference_mode():
-        found = sampled(model(tokens).numpy())
-    return max(abs(a - b) for a, b in zip(found, wanted, strict=True))
-
-
-@pytest.mark.parametrize("preset", sorted(frozen()))
-def test_logits_are_the_frozen_ones_of_the_script(preset: str) -> None:
-    assert off_by(preset) < CLOSE
-
-
-@pytest.mark.parametrize(
-    ("preset", "changed"),
-    [
-        ("gepa_644", {"bigram_hash": "xor"}),
-        ("gepa_644", {"rope_train_seq_len": 0}),
-        ("gepa_598", {"bigram_hash": "linear"}),
-        ("gepa_598", {"rope_dims": 6}),
-        ("gepa_598", {"xsa_last_n": 1}),
-        ("gepa_598", {"ln_scale": False}),
-        ("gepa_598", {"smear_gate": False}),
-        ("gepa_598", {"logit_softcap": 29.0}),
-        ("gepa_598", {"ve_layers": (2, 4)}),
-        ("int5_861", {"leaky_slope": 0.4}),
-        ("int5_861", {"mlp": "star_relu"}),
-        ("recur_1406", {"recur_layers": ()}),
-        ("recur_1406", {"recur_layers": (2, 1)}),
-        ("muon_ttt_1406", {"rope_base": 9_000.0}),
-    ],
-)
-def test_a_wrong_setting_is_noticed(preset: str, changed: dict[str, object]) -> None:
-    assert off_by(preset, **changed) > 10 * CLOSE
-
-
-def own_value_kept(y: Tensor, v: Tensor) -> Tensor:
-    return y
-
-
-def turned_back(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """Attention sees distances alone: turned the other way, their sign is wrong."""
-    return rotate(x, (angles[0], -angles[1]))
-
-
-@contextmanager
-def planted(module: object, name: str, wrong: object) -> Iterator[None]:
-    kept = getattr(module, name)
-    setattr(module, name, wrong)
-    try:
-        yield
-    finally:
-        setattr(module, name, kept)
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "wrong"),
-    [
-        (attention, "without_own_value", own_value_kept),
-        (attention, "rotate", lambda x, angles: x),
-        (attention, "rotate", turned_back),
-        (embeddings, "XOR_PRIMES", (36313, 27193)),
-        (transformer, "rotation", lambda length, dims, base, train, device: rotation(length, dims, base, 0, device)),
-    ],
-)
-def test_a_planted_fault_is_noticed(module: object, name: str, wrong: object) -> None:
-    with planted(module, name, wrong):
-        assert off_by("gepa_598") > 10 * CLOSE
-
-
-def toy(preset: str) -> ModelConfig:
-    return toy_model(load_preset(preset).model)
-
-
-def shaken(config: ModelConfig, seed: int = 0) -> GPT:
-    """A toy model none of whose weights is zero."""
-    model = build(config, seed).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for tensor in model.parameters():
-            tensor.add_(torch.randn(tensor.shape, generator=generator), alpha=0.2)
-    return model
-
-
-def some_tokens(config: ModelConfig, length: int = 24, seed: int = 0) -> Tensor:
-    return torch.randint(config.vocab_size, (2, length), generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -299,41 +170,6 @@ def test_layers_that_run_twice_are_run_after_the_last() -> None:
     assert (twice(tokens) - once(tokens)).abs().max() > 1e-3
 
 
-def test_banked_and_plain_are_the_same_network() -> None:
-    config = toy("recur_1406")
-    stacked = shaken(config)
-    single = GPT(replace(config, layout="plain")).eval()
-    load_state(single, stacked.state_dict())
-    tokens = some_tokens(config)
-    assert torch.equal(stacked(tokens), single(tokens))
-    back = GPT(config)
-    load_state(back, single.state_dict())
-    assert all(
-        torch.equal(a, b) for a, b in zip(back.state_dict().values(), stacked.state_dict().values(), strict=True)
-    )
-
-
-def test_banks_come_apart_and_together_again() -> None:
-    model = shaken(replace(toy("recur_1406"), mlp="swiglu"))
-    apart = unbanked(model.state_dict())
-    assert not any(name.endswith("_bank") for name in apart)
-    again = banked(apart, model.config.num_layers)
-    assert {name: t.sum().item() for name, t in again.items()} == {
-        name: t.sum().item() for name, t in model.state_dict().items()
-    }
-
-
-def test_a_copied_banked_model_is_its_own() -> None:
-    model = shaken(toy("recur_1406"))
-    tokens, before = some_tokens(model.config), model(some_tokens(model.config))
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        for tensor in twin.parameters():
-            tensor.zero_()
-    assert torch.equal(model(tokens), before)
-    assert twin(tokens).abs().max() == 0
-
-
 def test_gradients_reach_every_parameter() -> None:
     for preset in PRESETS:
         model = shaken(toy(preset))
@@ -401,39 +237,3 @@ def test_fake_quantisation_reaches_matrices_in_training_alone() -> None:
 def test_settings_that_do_not_fit(changed: dict[str, object], says: str) -> None:
     with pytest.raises(PresetError, match=says):
         GPT(replace(toy("recur_1406"), **changed))  # type: ignore[arg-type]
-
-
-def test_weights_of_other_sizes_are_refused_or_fitted(tmp_path: Path) -> None:
-    model = shaken(toy("recur_1406"))
-    torch.save(own_names(model.state_dict()), tmp_path / "w.pt")
-    state = read_state(tmp_path / "w.pt")
-    full = load_preset("recur_1406", ["recur_layers=", "rope_dims=4", "ve_layers=4"]).model
-    config, changed = fitted(full, state)
-    assert {"model_dim", "num_layers", "num_heads", "mlp_hidden", "bigram_buckets"} <= set(changed)
-    load_state(GPT(config), state)
-    with pytest.raises(WeightsError, match=r" is \[.*\] in the weights"):
-        load_state(GPT(replace(config, model_dim=2 * config.model_dim)), state)
-    with pytest.raises(WeightsError, match=r"have no smear_gate\.gate"):
-        load_state(GPT(config), {name: t for name, t in state.items() if "smear" not in name})
-    with pytest.raises(WeightsError, match="settings ask for none"):
-        load_state(GPT(config), {**state, "extra": torch.zeros(1)})
-    assert fitted(full, state, fixed=["model_dim"])[0].model_dim == full.model_dim
-
-
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 nothing"])
-def test_files_that_hold_no_weights(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "w.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"w\.pt"):
-        read_state(tmp_path / "w.pt")
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (print, ("run",))
-
-
-def test_a_pickle_with_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"tok_emb.weight": Evil()}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError):
-        read_state(tmp_path / "w.pt")
-    assert "run" not in capsys.readouterr().out
