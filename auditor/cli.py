@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor import __version__
+from auditor import __version__, cli_bpb
 from auditor.core.types import Verdict, Witness
 
 if TYPE_CHECKING:
@@ -170,43 +170,7 @@ def probe(
     raise typer.Exit(guarded(body, verbose))
 
 
-@app.command()
-def bpb(
-    artifact: Annotated[str, typer.Option(metavar="FILE", help="The submission's compressed weights.")] = "",
-    preset: Annotated[str, typer.Option(metavar="NAME", help="The reference's preset that the weights fit.")] = "",
-    data: Annotated[str, typer.Option(metavar="DIR", help="Validation shards and tokenizer.")] = "",
-    weights: Annotated[str, typer.Option(metavar="FILE", help="Float weights to score beside it.")] = "",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
-    ] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Also the stream in sequences that do not overlap.")] = False,
-    ttt: Annotated[bool, typer.Option("--ttt", help="Also with the preset's score-first test-time training.")] = False,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks when something fails.")] = False,
-) -> None:
-    """Score an artifact by the reference implementation: bits per byte, without running the submission's code."""
-
-    def body() -> int:
-        from auditor import cli_bpb
-
-        missing = [
-            f"--{name}" for name, value in (("artifact", artifact), ("preset", preset), ("data", data)) if not value
-        ]
-        if missing:
-            raise Misuse(f"bpb needs {' and '.join(missing)}")
-        asked = cli_bpb.Asked(
-            Path(artifact),
-            preset,
-            Path(data),
-            Path(weights) if weights else None,
-            tuple(settings or ()),
-            whole,
-            ttt,
-            form,
-        )
-        return cli_bpb.run(asked, _write)
-
-    raise typer.Exit(guarded(body, verbose))
+cli_bpb.register(app)
 
 
 @app.command()

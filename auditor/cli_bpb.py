@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from reference_model.evaluation.bpb import Score
@@ -55,6 +57,38 @@ class Scored:
     """Validation shards and tokenizer, with their SHA-256."""
     notes: tuple[str, ...]
     scores: dict[Kind, Score]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bpb)
+
+
+def bpb(
+    artifact: Annotated[str, typer.Option(metavar="FILE", help="The submission's compressed weights.")] = "",
+    preset: Annotated[str, typer.Option(metavar="NAME", help="The reference's preset that the weights fit.")] = "",
+    data: Annotated[str, typer.Option(metavar="DIR", help="Validation shards and tokenizer.")] = "",
+    weights: Annotated[str, typer.Option(metavar="FILE", help="Float weights to score beside it.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Also the stream in sequences that do not overlap.")] = False,
+    ttt: Annotated[bool, typer.Option("--ttt", help="Also with the preset's score-first test-time training.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks when something fails.")] = False,
+) -> None:
+    """Score an artifact by the reference implementation: bits per byte, without running the submission's code."""
+    from auditor import cli
+
+    def body() -> int:
+        given = {"artifact": artifact, "preset": preset, "data": data}
+        missing = [f"--{name}" for name, value in given.items() if not value]
+        if missing:
+            raise cli.Misuse(f"bpb needs {' and '.join(missing)}")
+        more = Path(weights) if weights else None
+        return run(Asked(Path(artifact), preset, Path(data), more, tuple(settings or ()), whole, ttt, form), cli._write)
+
+    raise typer.Exit(cli.guarded(body, verbose))
 
 
 def run(asked: Asked, write: Callable[[str], None]) -> int:
