@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from reference_model.artifact.foreign import load, quantised_of, read
 from reference_model.config import load_preset
 from reference_model.model.names import own_name, own_names
 from reference_model.quantisation import Quantised, dequantise, quantise
 from reference_model.quantisation.pruning import prune_ones
+from reference_model.quantisation.qat import fake_quantise
 from tests.reference_model.edited_scripts import MARKS, instead_of_main, run_edited
 from tests.reference_model.test_artifact import GOLDEN, GOLDEN_SMALL
 from tests.reference_model.test_artifact import state as golden_state
@@ -204,3 +206,37 @@ def test_selective_pruning_takes_the_same_values(tmp_path: Path) -> None:
     assert left < nonzero(ours) - 100
     assert same(ours, theirs)
     assert same(prune_ones(ours, nonzero, left).quantised, theirs) == []
+
+
+FAKE = """
+import torch as _torch
+_w, _x = (_torch.load("weights.pt")[k] for k in ("w", "x"))
+_layer = CastedLinear(_w.shape[1], _w.shape[0], bias=False)
+_layer.weight.data = _w.clone()
+CastedLinear._qat_enabled = True
+_out = {}
+for _dtype in (_torch.float32, _torch.bfloat16):
+    _layer.train()
+    _layer.weight.grad = None
+    _y = _layer(_x.to(_dtype))
+    _y.float().square().sum().backward()
+    _out[str(_dtype)] = [_y.detach(), _layer.weight.grad.clone()]
+_torch.save(_out, "out.pt")
+"""
+
+
+@pytest.mark.parametrize("name", ["gepa_644", "int5_861", "recur_1406"])
+def test_fake_quantisation_in_training_is_the_same(name: str, tmp_path: Path) -> None:
+    g = torch.Generator().manual_seed(3)
+    weight, x = torch.randn(24, 40, generator=g) * torch.linspace(0.01, 3, 24)[:, None], torch.randn(9, 40, generator=g)
+    given = {"weights.pt": saved({"w": weight, "x": x})}
+    ran = run_edited(name, tmp_path, instead_of_main(FAKE), given=given, wanted=("out.pt",), full_size=True)
+    assert ran.ended, ran.failure
+    for dtype, (output, gradient) in load(ran.files["out.pt"]).items():
+        ours = weight.clone().requires_grad_()
+        seen = fake_quantise(ours, load_preset(name).train.qat_bits, output.dtype)
+        made = functional.linear(x.to(output.dtype), seen)
+        [found] = torch.autograd.grad(made.float().square().sum(), ours)
+        assert torch.equal(made, output) and torch.equal(found, gradient), dtype
+        plain = functional.linear(x.to(output.dtype), weight.to(output.dtype))
+        assert not torch.allclose(plain.float(), output.float(), rtol=1e-2, atol=1e-2), "no quantisation was seen"
