@@ -12,10 +12,17 @@ from reference_model.config import ModelConfig
 from reference_model.model.linear import Matrix
 from reference_model.model.rotary import Rotation, rotate
 
-try:
-    from flash_attn_interface import flash_attn_func  # type: ignore[import-not-found]
-except ImportError:
-    flash_attn_func = None
+
+def flash_attention() -> Any:
+    """FlashAttention 3's function, or None where it is not installed."""
+    try:
+        from flash_attn_interface import flash_attn_func  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    return flash_attn_func
+
+
+FLASH = flash_attention()
 HAS_GROUPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5)
 """Whether PyTorch's attention takes fewer key heads than query heads."""
 
@@ -55,8 +62,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Query head i reads key head i // (h / h_kv). FlashAttention 3 where it is installed and the values are of half
     precision on a GPU, else PyTorch's own kernels.
     """
-    if flash_attn_func is not None and v.is_cuda and v.dtype in (torch.float16, torch.bfloat16):
-        found = flash_attn_func(q.to(v.dtype), k.to(v.dtype), v, causal=True)
+    if FLASH is not None and v.is_cuda and v.dtype in (torch.float16, torch.bfloat16):
+        found = FLASH(q.to(v.dtype), k.to(v.dtype), v, causal=True)
         out: Tensor = found[0] if isinstance(found, tuple) else found
         return out
     groups = q.size(2) != k.size(2)
