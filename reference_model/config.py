@@ -204,6 +204,8 @@ class TttConfig:
     mlp_only: bool = False
     lora_rank: int = 8
     newton_schulz_steps: int = 3
+    fake_quant_bits: int = 0
+    """Matrices, but for banks, are trained through fake quantisation, as where late QAT stays on; 0: they are not."""
     entropy_epochs: tuple[int, ...] = ()
     """Epochs for a chunk of low, middle and high mean loss; () : always ``epochs``."""
     entropy_low: float = 1.75

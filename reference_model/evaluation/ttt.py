@@ -7,6 +7,7 @@ and the sequences of a chunk are shared between the processes and gradients are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +23,8 @@ from reference_model.evaluation.sliding import autocast, gather, losses_from
 from reference_model.evaluation.trace import Event, Trace
 from reference_model.evaluation.ttt_lora import lora_ttt
 from reference_model.evaluation.ttt_updates import build_optimizer, epochs_of, lr_factor, restore, saved, trainable
+from reference_model.model.linear import set_fake_quant
+from reference_model.quantisation.qat import fake_quantise
 
 if TYPE_CHECKING:
     from reference_model.model.transformer import GPT
@@ -51,6 +54,7 @@ def score_first_ttt(
         return _chunked(model, tokens, table, ttt, ev, trace, on_progress)
     finally:
         restore(weights)
+        set_fake_quant(model, None)
         model.train(training)
 
 
@@ -67,6 +71,8 @@ def _chunked(
     windows = sliding_windows(positions, ev.seq_len, ev.stride, repeat_tail=ev.repeat_tail)
     chunks = cut(positions, ttt.chunk_tokens, windows)
     parameters = trainable(model, ttt)
+    if ttt.fake_quant_bits:
+        set_fake_quant(model, partial(fake_quantise, bits=ttt.fake_quant_bits))
     optimizer = None if ttt.kind == "none" else build_optimizer(parameters, ttt)
     table = table.to(next(model.parameters()).device)
     total = Tally(table.boundary.device)

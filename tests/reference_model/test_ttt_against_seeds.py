@@ -31,11 +31,11 @@ SEQ, STRIDE, CHUNK, BATCH, TOKENS = 32, 8, 128, 2, 700
 CLOSE = 1e-5
 TTT = {
     "gepa_644": {"lr": 0.02, "epochs": 2, "freeze_blocks": 1},
-    "gepa_598": {"lr": 0.02, "epochs": 2, "freeze_blocks": 1},
-    "int5_861": {"lr": 0.004, "epochs": 2},
-    "muon_ttt_1406": {"lr": 0.01, "epochs": 3, "freeze_blocks": 1},
+    "gepa_598": {"lr": 0.02, "epochs": 2, "freeze_blocks": 1, "qat": True},
+    "int5_861": {"lr": 0.004, "epochs": 2, "qat": True},
+    "muon_ttt_1406": {"lr": 0.01, "epochs": 3, "freeze_blocks": 1, "qat": True},
 }
-"""Settings of test-time training in these comparisons, by preset."""
+"""Settings of test-time training in these comparisons, by preset; ``qat``: late QAT was on at the end of training."""
 
 RUN = """
 import json as _json
@@ -64,6 +64,7 @@ except _Enough as enough:
     named = enough.args[0]
 GPT = _network
 device = torch.device("cpu")
+CastedLinear._qat_enabled = args_qat
 args = Hyperparameters()
 for key, value in GIVEN.items():
     assert hasattr(args, key), key
@@ -91,11 +92,11 @@ with open("golf_ttt.json", "w") as file:
 def given(name: str) -> dict[str, object]:
     """Attributes of the script's settings."""
     chosen = TTT[name]
-    values = {
+    values: dict[str, object] = {
         "train_seq_len": SEQ, "ttt_chunk_tokens": CHUNK, "ttt_batch_seqs": BATCH, "ttt_epochs": chosen["epochs"],
         "ttt_freeze_blocks": chosen.get("freeze_blocks", 0), "ttt_grad_clip": 1.0, "ttt_momentum": 0.9,
     }  # fmt: skip
-    extra = {
+    extra: dict[str, dict[str, object]] = {
         "gepa_644": {"ttt_optimizer": "sgd"}, "gepa_598": {"ttt_optimizer": "sgd"},
         "int5_861": {"ttt_use_adamw": True, "ttt_mlp_only": True},
         "muon_ttt_1406": {"ttt_muon": True, "ttt_entropy_adapt": True, "ttt_entropy_low": 8.25,
@@ -109,7 +110,7 @@ def script(name: str, text: str) -> str:
     code = RUN.replace("# the recipe", getsource(filled))
     fixed = f"Hyperparameters.golf_lr0, Hyperparameters.golf_lr = 0.0, {TTT[name]['lr']}\n"
     fixed += f"Hyperparameters.golf_stride, Hyperparameters.golf_tokens = {STRIDE}, {TOKENS}\n"
-    fixed += f"Hyperparameters.ttt_adamw_lr = 0.0\nGIVEN = {given(name)!r}\n"
+    fixed += f"Hyperparameters.ttt_adamw_lr = 0.0\nargs_qat = {bool(TTT[name].get('qat'))}\nGIVEN = {given(name)!r}\n"
     return text.rpartition(MAIN)[0] + fixed + code
 
 
