@@ -17,69 +17,100 @@ IMPLIED = "implied"
 _NO_SWITCH = re.compile(r"path|file|dir|load|resume|only|skip|dry|smoke")
 """Words of settings that name a file, or leave a part of the run out."""
 _OFF = ("0", "false", "no", "off", "")
+Needed = dict[str, tuple[str, Place]]
 Executed = Mapping[str, Collection[int]]
 """File to the lines of print calls that a log shows to have run."""
 
 
 def with_implied(submission: Submission, executed: Executed) -> Submission:
-    """``submission`` with the switches on that the lines in ``executed`` need and that nothing states.
+    """``submission`` with the switches on that the lines in ``executed`` need.
 
-    Only plain switches: environment variables whose default is off, tested for truth and nothing else.
+    Only plain switches: environment variables whose value is off, tested for truth or for being above zero. One that a
+    launch command switches off is first given back its default: the command is another run's.
     """
     if not any(executed.values()) or submission.entry is None:
         return submission
-    found = survey(submission)
-    switches = {s.attribute or s.words: s for s in found.sites if _is_off_switch(s, submission)}
-    if not switches:
-        return submission
-    needed: dict[str, Place] = {}
-    for source in found.sources:
-        lines = set(executed.get(source.file.path, ()))
-        for line, name in _guards(source.parsed.tree, lines) if source.parsed.tree is not None else ():
-            if name in switches:
-                needed.setdefault(switches[name].name, Place(file=source.file.path, line=line))
+    needed = _needed(submission, executed)
+    stated = [n for n in needed if n in submission.launch.env]
+    if stated:
+        env = {n: s for n, s in submission.launch.env.items() if n not in stated}
+        submission = replace(submission, launch=replace(submission.launch, env=env))
+        needed = _needed(submission, executed)
     return _switched(submission, needed)
+
+
+def _needed(submission: Submission, executed: Executed) -> Needed:
+    """Switches that are off while a line of ``executed`` stands behind them, with the value and that line."""
+    found = survey(submission)
+    switches = {s.attribute or s.words: s for s in found.sites if _is_off_switch(s)}
+    needed: Needed = {}
+    for source in found.sources if switches else ():
+        lines = set(executed.get(source.file.path, ()))
+        for line, name, value in _guards(source.parsed.tree, lines) if source.parsed.tree is not None else ():
+            if name in switches:
+                needed.setdefault(switches[name].name, (value, Place(file=source.file.path, line=line)))
+    return needed
 
 
 def with_switches(submission: Submission, names: Iterable[str]) -> Submission:
     """``submission`` with the named switches on, as `with_implied` found them once."""
-    return _switched(submission, {name: Place() for name in names if name not in submission.launch.env})
+    pairs = (name.partition("=") for name in names)
+    return _switched(
+        submission, {n: (value or "1", Place()) for n, _, value in pairs if n not in submission.launch.env}
+    )
 
 
 def implied(submission: Submission) -> tuple[str, ...]:
-    """The switches of a submission that `with_implied` has set."""
-    return tuple(sorted(n for n, s in submission.launch.env.items() if s.how == IMPLIED))
+    """The switches of a submission that `with_implied` has set: names, with ``=value`` where it is not 1."""
+    found = [(n, s.value) for n, s in submission.launch.env.items() if s.how == IMPLIED]
+    return tuple(sorted(n if value == "1" else f"{n}={value}" for n, value in found))
 
 
-def _switched(submission: Submission, needed: Mapping[str, Place]) -> Submission:
+def _switched(submission: Submission, needed: Needed) -> Submission:
     if not needed:
         return submission
-    env = {**submission.launch.env, **{n: Setting(n, "1", at, IMPLIED) for n, at in needed.items()}}
+    env = {**submission.launch.env, **{n: Setting(n, value, at, IMPLIED) for n, (value, at) in needed.items()}}
     return replace(submission, launch=replace(submission.launch, env=env))
 
 
-def _is_off_switch(site: Site, submission: Submission) -> bool:
+def _is_off_switch(site: Site) -> bool:
     off = str(site.value).strip().lower() in _OFF
-    return site.how == "env" and off and not _NO_SWITCH.search(site.words) and site.name not in submission.launch.env
+    return site.how == "env" and off and not _NO_SWITCH.search(site.words)
 
 
-def _guards(tree: ast.Module, lines: set[int]) -> Iterator[tuple[int, str]]:
-    """(line, name) for each name that must be true for one of ``lines`` to run, innermost tests included."""
+def _guards(tree: ast.Module, lines: set[int]) -> Iterator[tuple[int, str, str]]:
+    """(line, name, value) for each name that must have a value (1: true) for one of ``lines`` to run."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.If) or not node.body:
             continue
         first, last = node.body[0].lineno, node.body[-1].end_lineno or node.body[-1].lineno
         reached = [line for line in lines if first <= line <= last]
         if reached:
-            yield from ((min(reached), name) for name in _truths(node.test))
+            yield from ((min(reached), name, value) for name, value in _truths(node.test))
 
 
-def _truths(test: ast.expr) -> Iterator[str]:
-    """Names that ``test`` needs to be true."""
+def _truths(test: ast.expr) -> Iterator[tuple[str, str]]:
+    """Names that ``test`` needs to be true or above some number that 0 does not reach, with the least such value."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         for part in test.values:
             yield from _truths(part)
+    elif isinstance(test, ast.Compare) and len(test.ops) == 1:
+        least = _least(test.ops[0], test.comparators[0])
+        if least:
+            yield from ((name, str(least)) for name, _ in _truths(test.left))
     elif isinstance(test, ast.Attribute):
-        yield test.attr.lower()
+        yield test.attr.lower(), "1"
     elif isinstance(test, ast.Name):
-        yield test.id.lower()
+        yield test.id.lower(), "1"
+
+
+def _least(op: ast.cmpop, right: ast.expr) -> int:
+    """The least whole number for which ``number op right`` holds where it does not for 0; 0: none, or not known."""
+    value = right.value if isinstance(right, ast.Constant) else None
+    if type(value) is not int:
+        return 0
+    if isinstance(op, ast.Gt) and value >= 0:
+        return value + 1
+    if isinstance(op, ast.GtE) and value > 0:
+        return value
+    return int(isinstance(op, ast.NotEq) and value == 0)

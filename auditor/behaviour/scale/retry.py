@@ -22,7 +22,9 @@ _SCALE_ERRORS = frozenset(
      "StopIteration", "OverflowError"}
 )  # fmt: skip
 _MISSING = frozenset({"FileNotFoundError", "NotADirectoryError"})
-_PATH = re.compile(r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+|fineweb[\w.*?\-]+)")
+_PATH = re.compile(
+    r"['\"]([^'\"\n]{2,300})['\"]|(?:^|[\s:=])((?:\.{0,2}/)?[\w.*?\-]+(?:/[\w.*?\-]+)+|fineweb[\w.*?\-]+)"
+)
 _WEIGHTS = re.compile(r"\.(?:ptz?|bin|pth|ckpt|zst|xz|br|npz|safetensors|lzma|int\d\w*)['\"]?", re.I)
 _RESUMES = re.compile(
     r"(?:EVAL|TTT|QUANT\w*|SCORE)_ONLY|ONLY_EVAL|SKIP_TRAIN|RESUME|LOAD_(?:PATH|FROM|MODEL|CKPT)|CHECKPOINT"

@@ -49,6 +49,24 @@ def test_the_toy_run_has_the_switch_and_a_replay_sets_it_again() -> None:
     assert plan(again).env == plan(submission).env
 
 
-def test_a_stated_setting_is_not_touched() -> None:
-    submission = make_submission({"train_gpt.py": SCRIPT}, env={"NGRAM_EVAL": "0"})
-    assert with_implied(submission, {"train_gpt.py": frozenset([10])}) is submission
+def test_a_command_that_switches_off_what_the_log_shows_is_another_run_s() -> None:
+    for script, made in ((SCRIPT, "1"), (SCRIPT.replace('"NGRAM_EVAL", "0"', '"NGRAM_EVAL", "5"'), None)):
+        submission = make_submission({"train_gpt.py": script}, env={"NGRAM_EVAL": "0", "TWO_PASS": "0"})
+        again = with_implied(submission, {"train_gpt.py": frozenset([10])})
+        assert again.launch.env.keys() - {"NGRAM_EVAL"} == {"TWO_PASS"}
+        assert (again.launch.env["NGRAM_EVAL"].value if made else again.launch.env.get("NGRAM_EVAL")) == made
+
+
+def test_what_is_on_is_not_touched() -> None:
+    submission = make_submission({"train_gpt.py": SCRIPT}, env={"NGRAM_EVAL": "2", "TWO_PASS": "1"})
+    assert with_implied(submission, {"train_gpt.py": frozenset([10, 12])}) is submission
+
+
+def test_a_test_for_being_above_zero_is_a_switch() -> None:
+    script = SCRIPT.replace("if args.ngram_eval and", "if args.ngram_eval > 0 and")
+    assert found(10, script=script) == ("NGRAM_EVAL",)
+    for test, value in (("> 3", "=4"), (">= 2", "=2"), ("!= 0", ""), (">= 0", None), ("< 3", None), ("> other", None)):
+        script = SCRIPT.replace("if args.ngram_eval and", f"if args.ngram_eval {test} and")
+        assert found(10, script=script) == (() if value is None else (f"NGRAM_EVAL{value}",))
+    again = with_switches(make_submission({"train_gpt.py": SCRIPT}), ["NGRAM_EVAL=4"])
+    assert again.launch.env["NGRAM_EVAL"].value == "4"
