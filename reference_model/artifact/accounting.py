@@ -79,9 +79,8 @@ def account(quantised: Quantised, model: bytes, code: int, config: QuantConfig) 
 
 
 def label(config: QuantConfig) -> str:
-    """Bits and compressor as the scripts' log lines name them."""
-    kinds = {s.split("_")[0] for s in (config.matrices, config.embeddings, config.other)}
-    bits = kinds.pop() if len(kinds) == 1 else f"mixed-{config.matrices.split('_')[0]}"
+    """Bits of the matrices and compressor, as the scripts' log lines name them."""
+    bits = config.matrices.split("_")[0]
     level = f"-{config.compressor_level}" if config.compressor == "zstd" else ""
     return f"{bits}+{config.compressor}{level}"
 

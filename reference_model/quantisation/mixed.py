@@ -52,6 +52,8 @@ def quantise(
 ) -> Quantised:
     """Prune and quantise ``state``; banks are split into matrices.
 
+    Nothing of the result shares memory with ``state``.
+
     Args: hessians: for GPTQ, [columns, columns] by the matrix's name; matrices without one get the clip search.
     Raises `QuantisationError`.
     """
@@ -65,11 +67,11 @@ def quantise(
 def quantise_one(name: str, tensor: Tensor, config: QuantConfig, hessian: Tensor | None = None) -> QuantisedTensor:
     """One tensor of a state dict. Raises `QuantisationError`."""
     if not tensor.is_floating_point():
-        return QuantisedTensor(tensor, None, "as_is", tensor.dtype)
+        return QuantisedTensor(tensor.clone(), None, "as_is", tensor.dtype)
     small = tensor.numel() <= config.keep_float_numel
     control = any(word in name for word in config.keep_names)
     if control and small == (config.keep_names_of == "small"):
-        return QuantisedTensor(tensor.float(), None, "float32", torch.float32)
+        return QuantisedTensor(tensor.to(torch.float32, copy=True), None, "float32", torch.float32)
     scheme = scheme_of(name, config)
     if small or scheme in FLOATS:
         return _kept(tensor, "float32" if scheme == "float32" and not small else "float16")
@@ -84,8 +86,8 @@ def dequantise(quantised: Quantised) -> dict[str, Tensor]:
 
 def _kept(tensor: Tensor, form: Literal["float16", "float32"]) -> QuantisedTensor:
     if tensor.dtype not in (torch.float32, torch.bfloat16):
-        return QuantisedTensor(tensor, None, "as_is", tensor.dtype)
-    return QuantisedTensor(tensor.to(FLOATS[form]), None, form, tensor.dtype)
+        return QuantisedTensor(tensor.clone(), None, "as_is", tensor.dtype)
+    return QuantisedTensor(tensor.to(FLOATS[form], copy=True), None, form, tensor.dtype)
 
 
 def _integers(tensor: Tensor, scheme: Scheme, config: QuantConfig, hessian: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -203,8 +203,8 @@ def test_the_accounting_is_right_to_the_byte() -> None:
     assert found.total == len(data) + 1234 and found.fits
     assert found.log_lines() == (
         "Code size: 1234 bytes",
-        f"Serialized model mixed-int6+zstd-22: {len(data)} bytes",
-        f"Total submission size mixed-int6+zstd-22: {len(data) + 1234} bytes",
+        f"Serialized model int6+zstd-22: {len(data)} bytes",
+        f"Total submission size int6+zstd-22: {len(data) + 1234} bytes",
     )
     lines = {line.part: line for line in found.lines}
     assert lines["embeddings int8_row"].raw == 32 * 16 + 32 * 2 and lines["embeddings int8_row"].parameters == 512
@@ -228,8 +228,8 @@ def test_the_cap_is_16_000_000_and_one_byte_more_is_too_much() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "text"),
-    [("gepa_644", "int6+zstd-22"), ("gepa_598", "mixed-int6+zstd-22"), ("int5_861", "int5+zstd-22"),
-     ("recur_1406", "mixed-int6+lzma"), ("baseline", "int8+zlib")],
+    [("gepa_644", "int6+zstd-22"), ("gepa_598", "int6+zstd-22"), ("int5_861", "int5+zstd-22"),
+     ("recur_1406", "int6+lzma"), ("baseline", "int8+zlib")],
 )  # fmt: skip
 def test_labels(preset: str, text: str) -> None:
     assert label(load_preset(preset).quant) == text
@@ -356,7 +356,7 @@ def test_the_command_writes_an_artifact_and_prints_what_counts(
         cli.main(["quantize", "--preset", "gepa_598", "--weights", str(weights), "--out", str(out),
                   "--code", str(script), "--set", "keep_float_numel=16"])  # fmt: skip
     printed = capsys.readouterr().out
-    assert ended.value.code == 0 and f"Serialized model mixed-int6+zstd-22: {out.stat().st_size} bytes" in printed
+    assert ended.value.code == 0 and f"Serialized model int6+zstd-22: {out.stat().st_size} bytes" in printed
     assert "Code size: 15 bytes" in printed and f"{out.stat().st_size + 15:,}" in printed
     config = replace(load_preset("gepa_598").quant, keep_float_numel=16)
     assert same(unpack(out.read_bytes()), quantise(state(), config))

@@ -187,6 +187,14 @@ def test_weights_come_back_with_their_dtype_and_banks_apart() -> None:
         unbank({"qo_bank": normal(3, 2, 2)})
 
 
+def test_what_is_kept_is_a_copy() -> None:
+    state = {"attn_scale": torch.ones(4), "counts": torch.zeros(3).int(), "double": torch.ones(2).double()}
+    made = quantise(state, QuantConfig())
+    for tensor in state.values():
+        tensor += 5
+    assert [float(entry.values[0]) for entry in made.tensors.values()] == [1, 0, 1]
+
+
 @given(fraction=st.sampled_from([0.05, 0.15, 0.5, 0.999]), rows=st.integers(2, 30))
 @settings(max_examples=20, deadline=None)
 def test_the_pruned_fraction_is_exact(fraction: float, rows: int) -> None:
