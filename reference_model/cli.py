@@ -16,7 +16,6 @@ app = typer.Typer(
     name="reference_model",
     help="The reference implementation: describe, train, quantise, evaluate and export a preset.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -39,8 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; always ends in `SystemExit`: 2 with one sentence on stderr for wrong input."""
     if not app.registered_commands:
         register_all(app)
+    arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
-        sys.exit(app(sys.argv[1:] if argv is None else argv, standalone_mode=False, prog_name="reference_model") or 0)
+        sys.exit(app(arguments, standalone_mode=False, prog_name="reference_model") or 0)
     except typer.Abort:
         sys.exit(_complain("interrupted", INTERRUPTED))
     except Exception as error:

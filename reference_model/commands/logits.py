@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def logits(
     preset: Annotated[str, typer.Option(help="Name of a preset.")],
-    weights: Annotated[Path, typer.Option(metavar="FILE", help="Weights as a script saved them (final_model.pt).")],
+    weights: Annotated[Path, typer.Option(metavar="FILE", help="Weights or an artifact, as a script saved them.")],
     tokens: Annotated[Path, typer.Option(metavar="FILE.npy", help="Integers [sequences, length] or [length].")],
     out: Annotated[Path, typer.Option(metavar="FILE.npy", help="Where the logits go, float32 [..., length, vocab].")],
     settings: Annotated[
@@ -42,11 +42,11 @@ def logits(
     import torch
 
     from reference_model.model.transformer import GPT
-    from reference_model.model.weights import fitted, load_state, read_state
+    from reference_model.model.weights import fitted, load_state
 
     config = load_preset(preset, settings or []).model
     given = read_tokens(tokens)
-    state = read_state(weights)
+    state = state_of(weights)
     if not exact:
         before, fixed = config, [s.partition("=")[0].strip().rpartition(".")[2] for s in settings or []]
         config, changed = fitted(config, state, fixed)
@@ -59,6 +59,29 @@ def logits(
     found = in_batches(model, batch).numpy()
     with out.open("wb") as file:
         np.save(file, found.reshape(*given.shape, config.vocab_size))
+
+
+def state_of(path: Path) -> dict[str, Tensor]:
+    """Float tensors by the model's names: of ``final_model.pt``, or of an artifact of the scripts or the reference.
+
+    Raises `WeightsError`.
+    """
+    from reference_model.artifact.container import ArtifactError
+    from reference_model.artifact.foreign import read
+    from reference_model.model.names import own_names, unbanked
+    from reference_model.model.weights import WeightsError, read_state
+    from reference_model.quantisation import dequantise
+
+    try:
+        return read_state(path)
+    except WeightsError as error:
+        if not path.is_file():
+            raise
+        try:
+            found = dequantise(read(path.read_bytes()))
+        except ArtifactError:
+            raise error from None
+    return unbanked(own_names({name: tensor.float() for name, tensor in found.items()}))
 
 
 def in_batches(model: GPT, tokens: Tensor) -> Tensor:

@@ -102,6 +102,16 @@ def test_sizes_come_from_the_weights_where_they_are_not_set(
     assert not np.array_equal(np.load(files["o.npy"]), wanted)
 
 
+def test_an_artifact_is_taken_too(files: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said(capsys, *asked(files))
+    floats = np.load(files["o.npy"])
+    settings = [text for setting in TOY for text in ("--set", setting)]
+    quantised = str(tmp_path / "artifact")
+    said(capsys, "quantize", "--preset", "muon_ttt_1406", "--weights", files["w.pt"], "--out", quantised, *settings)
+    said(capsys, *asked(files, weights=quantised))
+    assert 0 < np.abs(np.load(files["o.npy"]) - floats).max() < 1
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
