@@ -42,13 +42,15 @@ def with_implied(submission: Submission, executed: Executed) -> Submission:
 def _needed(submission: Submission, executed: Executed) -> Needed:
     """Switches that are off while a line of ``executed`` stands behind them, with the value and that line."""
     found = survey(submission)
-    switches = {s.attribute or s.words: s for s in found.sites if _is_off_switch(s)}
+    off = {s.name for s in found.sites if _is_off_switch(s)}
+    trees = [source.parsed.tree for source in found.sources if source.parsed.tree is not None]
+    switches = {name.lower(): name for name in off} | {v: n for tree in trees for v, n in _variables(tree) if n in off}
     needed: Needed = {}
     for source in found.sources if switches else ():
         lines = set(executed.get(source.file.path, ()))
         for line, name, value in _guards(source.parsed.tree, lines) if source.parsed.tree is not None else ():
             if name in switches:
-                needed.setdefault(switches[name].name, (value, Place(file=source.file.path, line=line)))
+                needed.setdefault(switches[name], (value, Place(file=source.file.path, line=line)))
     return needed
 
 
@@ -76,6 +78,17 @@ def _switched(submission: Submission, needed: Needed) -> Submission:
 def _is_off_switch(site: Site) -> bool:
     off = str(site.value).strip().lower() in _OFF
     return site.how == "env" and off and not _NO_SWITCH.search(site.words)
+
+
+def _variables(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(variable, text in it) for assignments: ``max_order = int(os.environ.get("ORDER", 12))`` has ORDER."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = [t.id if isinstance(t, ast.Name) else t.attr for t in targets if isinstance(t, ast.Name | ast.Attribute)]
+        texts = [c.value for c in ast.walk(node.value) if isinstance(c, ast.Constant) and isinstance(c.value, str)]
+        yield from ((name.lower(), text) for name in names for text in texts)
 
 
 def _guards(tree: ast.Module, lines: set[int]) -> Iterator[tuple[int, str, str]]:

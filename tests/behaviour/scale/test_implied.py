@@ -42,6 +42,10 @@ def test_planted_what_needs_no_switch_sets_none(line: int) -> None:
     assert found(line) == ()
 
 
+def test_a_variable_of_another_name_than_its_setting() -> None:
+    assert found(10, script=SCRIPT.replace('"NGRAM_EVAL"', '"CACHE"')) == ("CACHE",)
+
+
 def test_the_toy_run_has_the_switch_and_a_replay_sets_it_again() -> None:
     submission = with_implied(make_submission({"train_gpt.py": SCRIPT}), {"train_gpt.py": frozenset([10])})
     assert plan(submission).env["NGRAM_EVAL"] == "1"
