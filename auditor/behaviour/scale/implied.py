@@ -86,7 +86,8 @@ def _variables(tree: ast.Module) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = [t.id if isinstance(t, ast.Name) else t.attr for t in targets if isinstance(t, ast.Name | ast.Attribute)]
+        named = [t for t in targets if isinstance(t, ast.Name | ast.Attribute)]
+        names = [t.id if isinstance(t, ast.Name) else t.attr for t in named]
         texts = [c.value for c in ast.walk(node.value) if isinstance(c, ast.Constant) and isinstance(c.value, str)]
         yield from ((name.lower(), text) for name in names for text in texts)
 
