@@ -129,7 +129,7 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         if first < last:
             inputs, targets = (tokens[start + i : end + i].reshape(-1, ev.seq_len) for i in (0, 1))
-            torch.autograd.backward(_loss(model, inputs, targets))
+            _loss(model, inputs, targets).backward()  # type: ignore[no-untyped-call]
         _average_gradients(parameters, world)
         if ttt.grad_clip > 0:
             torch.nn.utils.clip_grad_norm_(parameters, ttt.grad_clip)

@@ -8,8 +8,10 @@ from reference_model.planted.variant import Planted
 VARIANTS = (
     Planted(
         "noncausal-attention", "noncausal-model", "Attention has no causal mask.",
-        (Swap("attend", "F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))",
-              "F.scaled_dot_product_attention(q, k, v, is_causal=False, enable_gqa=q.size(1) != k.size(1))"),),
+        (Swap("attend", "F.scaled_dot_product_attention(q, k, v, is_causal=True, **named)",
+              "F.scaled_dot_product_attention(q, k, v, is_causal=False, **named)"),
+         Swap("attend", "FLASH(q.to(v.dtype), k.to(v.dtype), v, causal=True)",
+              "FLASH(q.to(v.dtype), k.to(v.dtype), v, causal=False)")),
     ),
     Planted(
         "noncausal-smear", "noncausal-model", "The smear gate blends each token with the one after it.",
