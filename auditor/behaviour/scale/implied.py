@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from auditor.behaviour.scale.plan import survey
+from auditor.behaviour.scale.roles import role_of
 from auditor.behaviour.scale.sites import Site
 from auditor.core.submission import Setting, Submission
 from auditor.core.types import Place
@@ -16,7 +17,9 @@ IMPLIED = "implied"
 """How such a setting is known (`auditor.core.submission.Setting.how`)."""
 _NO_SWITCH = re.compile(r"path|file|dir|load|resume|only|skip|dry|smoke")
 """Words of settings that name a file, or leave a part of the run out."""
-_OFF = ("0", "false", "no", "off", "")
+_OFF = ("0", "false", "no", "off")
+_STRIDE = "64"
+"""Of a sliding window that is known to be on: one of 1 would take as many calls as there are tokens."""
 Needed = dict[str, tuple[str, Place]]
 Executed = Mapping[str, Collection[int]]
 """File to the lines of print calls that a log shows to have run."""
@@ -45,11 +48,13 @@ def _needed(submission: Submission, executed: Executed) -> Needed:
     off = {s.name for s in found.sites if _is_off_switch(s)}
     trees = [source.parsed.tree for source in found.sources if source.parsed.tree is not None]
     switches = {name.lower(): name for name in off} | {v: n for tree in trees for v, n in _variables(tree) if n in off}
+    strides = {s.name for s in found.sites if role_of(s.words, s.value) == "stride"}
     needed: Needed = {}
     for source in found.sources if switches else ():
         lines = set(executed.get(source.file.path, ()))
         for line, name, value in _guards(source.parsed.tree, lines) if source.parsed.tree is not None else ():
             if name in switches:
+                value = _STRIDE if value == "1" and switches[name] in strides else value
                 needed.setdefault(switches[name], (value, Place(file=source.file.path, line=line)))
     return needed
 
@@ -76,8 +81,10 @@ def _switched(submission: Submission, needed: Needed) -> Submission:
 
 
 def _is_off_switch(site: Site) -> bool:
-    off = str(site.value).strip().lower() in _OFF
-    return site.how == "env" and off and not _NO_SWITCH.search(site.words)
+    """Not a weight or a rate, for which 1 is a guess; not the process's rank, which is 0 in the toy run."""
+    off = str(site.value).strip().lower() in _OFF and site.kind != "float"
+    kept = _NO_SWITCH.search(site.words) or role_of(site.words, site.value) == "local"
+    return site.how == "env" and off and not kept
 
 
 def _variables(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -93,28 +100,37 @@ def _variables(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def _guards(tree: ast.Module, lines: set[int]) -> Iterator[tuple[int, str, str]]:
-    """(line, name, value) for each name that must have a value (1: true) for one of ``lines`` to run."""
-    for node in ast.walk(tree):
+    """(line, name, value) for each name that must have a value (1: true) for one of ``lines`` to run.
+
+    A parameter is what a call makes of it, whatever the setting of its name is.
+    """
+    stack: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
+    while stack:
+        node, given = stack.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given |= {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+        stack += [(child, given) for child in reversed(list(ast.iter_child_nodes(node)))]
         if not isinstance(node, ast.If) or not node.body:
             continue
         first, last = node.body[0].lineno, node.body[-1].end_lineno or node.body[-1].lineno
         reached = [line for line in lines if first <= line <= last]
         if reached:
-            yield from ((min(reached), name, value) for name, value in _truths(node.test))
+            yield from ((min(reached), name, value) for name, value in _truths(node.test, given))
 
 
-def _truths(test: ast.expr) -> Iterator[tuple[str, str]]:
-    """Names that ``test`` needs to be true or above some number that 0 does not reach, with the least such value."""
+def _truths(test: ast.expr, given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Names that ``test`` needs to be true or above some number that 0 does not reach, with the least such value;
+    none of those in ``given``."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         for part in test.values:
-            yield from _truths(part)
+            yield from _truths(part, given)
     elif isinstance(test, ast.Compare) and len(test.ops) == 1:
         least = _least(test.ops[0], test.comparators[0])
         if least:
-            yield from ((name, str(least)) for name, _ in _truths(test.left))
+            yield from ((name, str(least)) for name, _ in _truths(test.left, given))
     elif isinstance(test, ast.Attribute):
         yield test.attr.lower(), "1"
-    elif isinstance(test, ast.Name):
+    elif isinstance(test, ast.Name) and test.id not in given:
         yield test.id.lower(), "1"
 
 

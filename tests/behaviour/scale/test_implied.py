@@ -74,3 +74,33 @@ def test_a_test_for_being_above_zero_is_a_switch() -> None:
         assert found(10, script=script) == (() if value is None else (f"NGRAM_EVAL{value}",))
     again = with_switches(make_submission({"train_gpt.py": SCRIPT}), ["NGRAM_EVAL=4"])
     assert again.launch.env["NGRAM_EVAL"].value == "4"
+
+
+GUESSES = """import os
+rank = int(os.environ.get("RANK", "0"))
+start = os.environ.get("INIT_TEXT", "")
+weight = float(os.environ.get("CACHE_WEIGHT", "0"))
+sliding = int(os.environ.get("SLIDING", "0"))
+stride = int(os.environ.get("EVAL_STRIDE", "0"))
+def evaluate(sliding):
+    if sliding:
+        print("sliding")
+if rank > 0:
+    print("pre-filled")
+if start:
+    print("started")
+if weight > 0:
+    print("mixed")
+if stride > 0:
+    print("strided")
+"""
+
+
+@pytest.mark.parametrize("line", [9, 11, 13, 15])
+def test_what_is_no_plain_switch_is_not_guessed(line: int) -> None:
+    """A parameter, the process's rank, a text, a weight."""
+    assert found(line, script=GUESSES) == ()
+
+
+def test_a_stride_that_was_on_is_a_usual_one() -> None:
+    assert found(17, script=GUESSES) == ("EVAL_STRIDE=64",)
