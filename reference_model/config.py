@@ -96,6 +96,8 @@ class OptimConfig:
     """Rows are normalised before Newton-Schulz."""
     muon_bigram_proj: bool = False
     """The bigram embedding's projection is under Muon, not AdamW."""
+    bigram_scale_trained: bool = True
+    """Else the bigram embedding's learned scale is in no optimiser: it stays, and its gradient is never cleared."""
     muon_wd: float = 0.0
     adam_wd: float = 0.0
     beta1: float = 0.9

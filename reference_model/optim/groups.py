@@ -54,13 +54,13 @@ def build_optimizers(
     *,
     orthogonalise: Callable[[Tensor, int], Tensor] = zeropower,
 ) -> list[torch.optim.Optimizer]:
-    """Optimisers for all parameters of ``model``, AdamW first, Muon last.
+    """Optimisers for all parameters of ``model`` but those `left_out`, AdamW first, Muon last.
 
     Every group has its peak learning rate as ``base_lr``; `set_lr` scales them. Layers of the second half have their
     rates times ``decoder_lr_mult`` (banks hold all layers in one tensor and are not told apart). Raises `ValueError`
     where a model has no parameter.
     """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and not left_out(name, config)]
     layers = 1 + max((int(m.group(1)) for name, _ in named if (m := _LAYER.search(name))), default=-1)
     tied = not any(kind_of(name, p) == "head" for name, p in named)
     groups: dict[tuple[bool, float], list[Tensor]] = {}
@@ -80,6 +80,11 @@ def build_optimizers(
     if matrices:
         found.append(_muon(matrices, config, orthogonalise))
     return found
+
+
+def left_out(name: str, config: OptimConfig) -> bool:
+    """Whether no optimiser has the parameter: the bigram embedding's scale, where settings say so."""
+    return not config.bigram_scale_trained and re.search(r"(?:^|\.)bigram\w*\.scale$", name) is not None
 
 
 def placed(name: str, kind: Kind, config: OptimConfig) -> Kind:

@@ -175,7 +175,8 @@ def script_names(model: ModelConfig) -> dict[str, Any]:
         "bigram_embed_dim": model.bigram_dim, "bigram_dim": model.bigram_dim,
         "bigram_vocab_size": model.bigram_buckets, "ve_enabled": bool(model.ve_layers), "ve_dim": model.ve_dim,
         "ve_layers": ",".join(map(str, model.ve_layers)), "xsa_last_n": model.xsa_last_n,
-        "bigram_xor_hash": model.bigram_hash == "xor", "recur_enabled": bool(model.recur_layers), "recur_layers": list(model.recur_layers),
+        "bigram_xor_hash": model.bigram_hash == "xor", "recur_enabled": bool(model.recur_layers),
+        "recur_layers": list(model.recur_layers),
     }  # fmt: skip
 
 

@@ -114,6 +114,13 @@ def test_settings_of_the_bigram() -> None:
     assert found["bigram.embed.weight"] == ("AdamW", 0.02) and found["bigram.proj.weight"] == ("Muon", 0.01)
 
 
+def test_a_scale_that_is_left_out() -> None:
+    model = Standin()
+    model.bigram.scale = nn.Parameter(torch.tensor(0.05))
+    assert "bigram.scale" in rates(model, OptimConfig())
+    assert set(rates(Standin(), OptimConfig())) == set(rates(model, OptimConfig(bigram_scale_trained=False)))
+
+
 def test_banks_are_matrices() -> None:
     assert kind_of("qo_bank", torch.zeros(4, 8, 8)) == "matrix"
     assert kind_of("ve_layer_scales.0", torch.zeros(1)) == "scalar" and kind_of("x.bias", torch.zeros(3)) == "scalar"
