@@ -67,7 +67,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         out: Tensor = found[0] if isinstance(found, tuple) else found
         return out
     groups = q.size(2) != k.size(2)
-    if groups and not (q.is_cuda and HAS_GROUPS):  # the CPU's fast kernel has no groups
+    if groups and not HAS_GROUPS:
         k, v = (t.repeat_interleave(q.size(2) // t.size(2), dim=2) for t in (k, v))
         groups = False
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))

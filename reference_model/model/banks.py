@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from reference_model.config import ModelConfig
-from reference_model.model.linear import BankedLinear, Linear, Matrix
+from reference_model.model.linear import Bank, BankedLinear, Linear, Matrix
 
 BANKS: dict[str, tuple[str, ...]] = {
     "qo_bank": ("attn.c_q", "attn.proj"),
@@ -27,17 +27,17 @@ def matrix_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     return shapes | {"mlp.gate_proj": (hidden, dim)} if config.mlp == "swiglu" else shapes
 
 
-def make_banks(config: ModelConfig) -> dict[str, nn.Parameter]:
+def make_banks(config: ModelConfig) -> dict[str, Bank]:
     """Empty banks [n, outputs, inputs] for all layers."""
     shapes = matrix_shapes(config)
     return {
-        bank: nn.Parameter(torch.empty(len(kinds) * config.num_layers, *shapes[kinds[0]]))
+        bank: Bank(nn.Parameter(torch.empty(len(kinds) * config.num_layers, *shapes[kinds[0]])))
         for bank, kinds in BANKS.items()
         if kinds[0] in shapes
     }
 
 
-def matrices(config: ModelConfig, layer: int, banks: dict[str, nn.Parameter], part: str) -> dict[str, Matrix]:
+def matrices(config: ModelConfig, layer: int, banks: dict[str, Bank], part: str) -> dict[str, Matrix]:
     """The matrices of ``part`` (``attn`` or ``mlp``) of one layer, by their name there."""
     found: dict[str, Matrix] = {}
     for name, (outputs, inputs) in matrix_shapes(config).items():
@@ -47,6 +47,6 @@ def matrices(config: ModelConfig, layer: int, banks: dict[str, nn.Parameter], pa
     return found
 
 
-def _banked(config: ModelConfig, layer: int, banks: dict[str, nn.Parameter], name: str) -> BankedLinear:
+def _banked(config: ModelConfig, layer: int, banks: dict[str, Bank], name: str) -> BankedLinear:
     bank = next(bank for bank, kinds in BANKS.items() if name in kinds)
     return BankedLinear(banks[bank], BANKS[bank].index(name) * config.num_layers + layer)

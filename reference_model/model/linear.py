@@ -26,19 +26,32 @@ class Linear(nn.Linear):
         return _product(x, self.weight, self.fake_quant if self.training else None)
 
 
-class BankedLinear(nn.Module):
-    """Matrix ``index`` of ``bank`` [n, out, in]; the bank is a parameter of the whole model."""
+class Bank:
+    """Matrices of one kind for all layers in one parameter [n, out, in] of the whole model."""
 
-    def __init__(self, bank: nn.Parameter, index: int) -> None:
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.parameter = parameter
+        self.apart: tuple[Tensor, ...] | None = None
+        """The matrices [out, in] during a forward pass: taken apart once, their gradients are put together once."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Matrix ``index``, a view."""
+        return self.parameter[index] if self.apart is None else self.apart[index]
+
+
+class BankedLinear(nn.Module):
+    """Matrix ``index`` of a bank, which the whole model has as a parameter."""
+
+    def __init__(self, bank: Bank, index: int) -> None:
         super().__init__()
         self.fake_quant: FakeQuant | None = None
         self.index = index
-        self._bank = (bank,)  # in a tuple: not registered here a second time
+        self.bank = bank
 
     @property
     def weight(self) -> Tensor:
         """[out, in], a view of the bank."""
-        return self._bank[0][self.index]
+        return self.bank[self.index]
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., in] to [..., out]."""

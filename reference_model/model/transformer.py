@@ -35,11 +35,11 @@ class GPT(nn.Module):
             self.skip_weights = nn.Parameter(torch.ones(self.encoder_layers, dim))
         if config.skips == "gated":
             self.skip_gates = nn.Parameter(torch.zeros(self.encoder_layers, dim))
-        banks = make_banks(config) if config.layout == "banked" else {}
-        for name, bank in banks.items():
-            self.register_parameter(name, bank)
+        self.banks = make_banks(config) if config.layout == "banked" else {}
+        for name, bank in self.banks.items():
+            self.register_parameter(name, bank.parameter)
         self.blocks = nn.ModuleList(
-            Block(config, i, matrices(config, i, banks, "attn"), matrices(config, i, banks, "mlp"))
+            Block(config, i, matrices(config, i, self.banks, "attn"), matrices(config, i, self.banks, "mlp"))
             for i in range(layers)
         )
         self.ve_shared = ValueEmbedding(config) if config.ve_layers else None
@@ -65,6 +65,15 @@ class GPT(nn.Module):
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """``tokens`` [b, s] to the normed output [b, s, dim] of the last layer."""
+        for bank in self.banks.values():
+            bank.apart = bank.parameter.unbind()
+        try:
+            return self._layers(tokens)
+        finally:
+            for bank in self.banks.values():
+                bank.apart = None
+
+    def _layers(self, tokens: Tensor) -> Tensor:
         config = self.config
         dims = config.rope_dims or config.model_dim // config.num_heads
         angles = rotation(tokens.size(1), dims, config.rope_base, config.rope_train_seq_len, tokens.device)
