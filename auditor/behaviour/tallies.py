@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.behaviour.scores import NOWHERE, ScoreTable
-from auditor.behaviour.wire import Event
+from auditor.behaviour.wire import OF_ARRAY, Event
 
 BREAKS = ("Printed", "ArtifactWritten", "ArtifactRead")
 """What a script does between evaluations."""
@@ -59,6 +59,14 @@ class Tally:
 def as_losses(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a sum told, as losses: log-probabilities, none of which is above zero, are negated."""
     return -values if values.size and values.max() <= 0.0 and values.min() < 0.0 else values
+
+
+def by_hand(events: Sequence[Event], seqs: Sequence[int]) -> bool:
+    """Whether scores of the events ``seqs`` were added up as numbers or arrays, where a cache could have changed them,
+    and not as tensors."""
+    chosen = set(seqs)
+    told = {str(event.fields.get("how")) for event in events if event.kind == "Summed" and event.seq in chosen}
+    return any(how == "term" or how.endswith(OF_ARRAY) for how in told)
 
 
 def _lowest(positions: NDArray[np.int64]) -> int:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 MAX_HEAD = 1 << 20
 MAX_BLOB = 1 << 28
 DTYPES = {"<i4", "<i8", "<f4", "<f8", "|u1", "<u2"}
+OF_ARRAY = " of an array"
+"""Ends the ``how`` of a ``Summed`` of a numpy array or a list, where others are of a tensor."""
 
 
 class WireError(Exception):

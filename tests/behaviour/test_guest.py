@@ -14,6 +14,7 @@ from auditor.behaviour.host import GuestGone, RunLog
 from auditor.behaviour.run import Run
 from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.session import Session
+from auditor.behaviour.tallies import by_hand
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.behaviour.wire import WireError
 from auditor.core.submission import Submission
@@ -96,6 +97,7 @@ def test_the_printed_loss_is_traced_to_its_scores(session: Session, way: str) ->
     assert told.log.ended, told.log.failure()
     assert told.judged is not None and told.judged.matched
     assert sorted(told.judged.positions.tolist()) == list(range(1, 1025))
+    assert by_hand(told.events, told.judged.seqs.tolist()) is (way in ("numpy", "python floats"))
 
 
 def test_a_printed_number_that_no_scores_make_is_not_matched(session: Session) -> None:

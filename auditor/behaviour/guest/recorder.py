@@ -21,6 +21,7 @@ from auditor.behaviour.guest.numbers import MATH, keeping, numbered, terms_of
 from auditor.behaviour.guest.rows import nats
 from auditor.behaviour.guest.training import INTS, TrainingWatch
 from auditor.behaviour.shims.context import ShimContext
+from auditor.behaviour.wire import OF_ARRAY
 
 CALLERS = 12
 MAX_SCORES = 40_000_000
@@ -297,6 +298,8 @@ class Recorder(TrainingWatch):
             return
         if torch.is_tensor(values):
             values = values.detach().to(torch.float64).numpy()
+        else:
+            how += OF_ARRAY
         total = 0.0
         if result is not None:
             total = float(result.detach().sum()) if torch.is_tensor(result) else float(np.sum(result))

@@ -23,6 +23,7 @@ from auditor.behaviour.questions.common import first_scores, no_pass, path, spot
 from auditor.behaviour.questions.printed import Stated, stated
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE
+from auditor.behaviour.tallies import by_hand
 from auditor.behaviour.toyworld.spec import Stream, World, WorldSpec
 from auditor.behaviour.toyworld.stream import stop_probability
 from auditor.core.types import Confidence, Outcome
@@ -122,12 +123,14 @@ def undecided(run: Run) -> bool:
     """Whether the judged pass hardly shows a mixture, though its script may have one: then another stream is worth a
     run.
 
-    A few changed scores say that there is one; where there are none, the script's words may.
+    A few changed scores say that there is one; where there are none, the script's words may, or how it adds them up.
     """
     if run.judged is None or not run.judged.matched:
         return False
     changed = int(values_of(run.judged, run).changed.sum())
-    return 0 < changed < ENOUGH or (changed == 0 and MIXES.search(run.source) is not None)
+    if changed:
+        return changed < ENOUGH
+    return MIXES.search(run.source) is not None or by_hand(run.events, np.unique(run.judged.seqs).tolist())
 
 
 def _follows(found: Pass, first: Pass) -> bool:
@@ -245,9 +248,7 @@ def _chosen(found: Pass, values: Values, changed: int, text: str) -> Answer:
 
 def _samples(values: Values) -> tuple[Sample, ...]:
     chosen = np.flatnonzero(values.changed)[:5]
-    return tuple(
-        Sample(int(values.positions[i]), float(values.model[i]), float(values.counted[i])) for i in chosen
-    )
+    return tuple(Sample(int(values.positions[i]), float(values.model[i]), float(values.counted[i])) for i in chosen)
 
 
 def _printed_only(run: Run, missing: Answer) -> Answer:
