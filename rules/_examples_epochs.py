@@ -244,6 +244,35 @@ def eval_cached(args, model, val_tokens, byte_lut):
 '''
 
 
+CHUNK_OBJECTS = '''
+class Chunk:
+    def __init__(self, start, end):
+        self.start = start
+        self.end = end
+
+def score_chunk(model, val_tokens, chunk):
+    with torch.no_grad():
+        x, y = val_tokens[chunk.start : chunk.end], val_tokens[chunk.start + 1 : chunk.end + 1]
+        return F.cross_entropy(model.forward_logits(x[None]).flatten(0, 1), y, reduction="sum").item()
+
+def eval_epochs(args, model, val_tokens, byte_lut):
+    total = val_tokens.numel() - 1
+    chunks = [Chunk(s, min(s + args.ttt_chunk, total)) for s in range(0, total, args.ttt_chunk)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    loss_sum = 0.0
+    for chunk in chunks:
+        loss_sum += score_chunk(model, val_tokens, chunk)
+        for _ in range(args.ttt_epochs):
+            optimizer.zero_grad()
+            x, y = val_tokens[chunk.start : chunk.end], val_tokens[chunk.start + 1 : chunk.end + 1]
+            model(x[None], y[None]).backward()
+            optimizer.step()
+    val_loss = loss_sum / total
+    return val_loss, val_loss / math.log(2.0) * total / byte_lut[val_tokens[1:]].sum().item()
+'''
+"""Chunks as objects whose bounds are attributes; each is scored, then trained on."""
+
+
 def marked(text: str, rule: str = "") -> str:
     """``text`` with its ``@@`` replaced by the mark of ``rule`` (by nothing when that is empty)."""
     return text.replace("@@", f"  # [{rule}]" if rule else "")

@@ -9,6 +9,7 @@ from auditor.core.types import Kind, Ruling
 from auditor.source.facts import MixKind, Order, SourceFacts, StateKind
 from rules._examples import TTT_FLAGS, score_first, scored, script
 from rules._examples_epochs import (
+    CHUNK_OBJECTS,
     DOC_DICT_OVERWRITTEN,
     FIRST_EPOCH,
     LAST_EPOCH,
@@ -71,6 +72,7 @@ class TttFinalEpochScore(Rule):
         Example("first epoch counts", {"train_gpt.py": script(FIRST_EPOCH, flags=TTT_FLAGS, after=_EVAL)}),
         Example("one epoch by default", {"train_gpt.py": script(
             marked(RESET_PER_EPOCH), flags='ttt_epochs = int(os.environ.get("TTT_EPOCHS", 1))\n', after=_EVAL)}),
+        Example("chunks as objects", {"train_gpt.py": script(CHUNK_OBJECTS, flags=TTT_FLAGS, after=_EVAL)}),
         Example("no adaptation", {"train_gpt.py": script()}),
     ]
     INVALID = [

@@ -51,8 +51,8 @@ def attribute(m: Machine, frame: Frame, node: ast.AST, owner: Val, name: str) ->
         one = _of_object(m, frame, node, owner, obj, name)
         if one is not None:
             found = one if found is None else join(found, one)
-    if found is not None:
-        return found
+    if found is not None:  # what is read from a loop's element varies with the loop
+        return found.with_labels(EMPTY, owner.deps) if owner.deps else found
     if name in METADATA:
         return Val(UNKNOWN, EMPTY, owner.deps if name in ("shape", "size") else EMPTY)
     if name == "grad":
