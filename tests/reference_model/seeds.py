@@ -33,12 +33,26 @@ TOKENS = "golf_tokens.npy"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 GUARD = 'if __name__ == "__main__":'
 
-SPEAK = """
+SHARED = """
 import zlib
 import numpy
 
 # the recipe
 
+
+def logits_of(model, tokens):
+    if hasattr(model, "forward_logits"):
+        return model.forward_logits(tokens)
+    seen, real = [], F.cross_entropy
+    F.cross_entropy = lambda logits, *rest, **named: seen.append(logits) or real(logits, *rest, **named)
+    model(tokens, tokens)
+    F.cross_entropy = real
+    return seen[0].reshape(*tokens.shape, -1)
+
+
+"""
+"""What every addition to a script begins with."""
+SPEAK = """
 
 class _Seen(GPT):
     made = None
@@ -71,16 +85,6 @@ def main():
         for name, weights in (("golf_saved.npy", saved), ("golf_made.npy", made)):
             model.load_state_dict(weights)
             numpy.save(name, logits_of(model, tokens).float().numpy())
-
-
-def logits_of(model, tokens):
-    if hasattr(model, "forward_logits"):
-        return model.forward_logits(tokens)
-    seen, real = [], F.cross_entropy
-    F.cross_entropy = lambda logits, *rest, **named: seen.append(logits) or real(logits, *rest, **named)
-    model(tokens, tokens)
-    F.cross_entropy = real
-    return seen[0].reshape(*tokens.shape, -1)
 
 
 """
@@ -134,8 +138,8 @@ def run(
         assert log.ended, log.failure()
         names = ("final_model.pt", "golf_saved.npy", "golf_made.pt", "golf_made.npy", "golf_model.json", *keep)
         left = {name: session._scratch.read(f"work/golf/run/{name}", MOST_BYTES) for name in names}
-    saved = Weights(left["final_model.pt"], _array(left["golf_saved.npy"]))
-    made = Weights(left["golf_made.pt"], _array(left["golf_made.npy"]))
+    saved = Weights(left["final_model.pt"], array(left["golf_saved.npy"]))
+    made = Weights(left["golf_made.pt"], array(left["golf_made.npy"]))
     return Ran(tokens, saved, made, json.loads(left["golf_model.json"]), {name: left[name] for name in keep})
 
 
@@ -144,7 +148,8 @@ def tokens_of(seed: int, vocab_size: int, shape: tuple[int, int] = SHAPE) -> np.
     return np.random.default_rng(seed).integers(0, vocab_size, shape)
 
 
-def _array(data: bytes) -> np.ndarray:
+def array(data: bytes) -> np.ndarray:
+    """The content of an ``.npy`` file."""
     found = np.load(io.BytesIO(data), allow_pickle=False)
     assert isinstance(found, np.ndarray)
     return found
@@ -172,10 +177,9 @@ def _of_main(git: Path, path: str, room: Path) -> Path:
     return room / path
 
 
-def speaking(plan: Plan) -> Plan:
-    """``plan`` with a script that leaves its logits."""
+def speaking(plan: Plan, text: str = SPEAK) -> Plan:
+    """``plan`` with a script that leaves its logits: ``text`` stands before its main guard."""
     head, guard, tail = plan.files[plan.script].rpartition(GUARD)
     assert guard, "the script has no main guard"
-    return replace(
-        plan, files={**plan.files, plan.script: head + SPEAK.replace("# the recipe", getsource(filled)) + guard + tail}
-    )
+    added = SHARED.replace("# the recipe", getsource(filled)) + text
+    return replace(plan, files={**plan.files, plan.script: head + added + guard + tail})

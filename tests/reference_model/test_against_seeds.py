@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from auditor.behaviour.audit import why_not
 from reference_model.cli import main
+from reference_model.config import load_preset
+from tests.reference_model.full_size import built
 from tests.reference_model.golden import SEEDS, frozen, sampled, settings
-from tests.reference_model.seeds import Ran, Weights, run
+from tests.reference_model.seeds import Ran, Weights, run, tokens_of
+from tests.reference_model.toys import with_recipe
 
 pytestmark = [
     pytest.mark.corpus,
@@ -75,3 +79,15 @@ def test_frozen_numbers_are_the_scripts(preset: str, room: Path) -> None:
     seed, kept = ran(preset, room), frozen()[preset]
     assert kept["settings"] == settings(seed.network)
     assert np.allclose(kept["logits"], sampled(seed.made.logits), atol=CLOSE, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", SEEDS)
+def test_full_size_networks_are_the_same(preset: str, tmp_path: Path) -> None:
+    chosen, (pr, part, _) = load_preset(preset), SEEDS[preset]
+    tokens = tokens_of(pr, chosen.model.vocab_size, (1, chosen.train.train_seq_len))
+    wanted, parameters = built(pr, part, tmp_path, chosen.model, tokens)
+    model = with_recipe(chosen.model, "baseline" if preset == "baseline" else "gepa")
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    with torch.inference_mode():
+        assert np.abs(model(torch.from_numpy(tokens)).numpy() - wanted).max() < CLOSE

@@ -10,34 +10,13 @@ import torch
 from torch import Tensor
 
 from reference_model.config import ModelConfig, load_preset
-from reference_model.model import GPT, attention, embeddings, transformer
+from reference_model.model import attention, embeddings, transformer
 from reference_model.model.rotary import rotate, rotation
-from reference_model.model.weights import load_state
 from tests.reference_model.golden import frozen, sampled
-from tests.reference_model.recipe import filled
+from tests.reference_model.toys import with_recipe
 
 CLOSE = 1e-4
 SHAPE = (2, 200)
-
-
-def script_name(name: str, banks: bool) -> str:
-    """What the script calls the tensor that the model calls ``name``."""
-    if banks:
-        return name.replace("bigram_emb.", "bigram.").replace("smear_gate.", "smear.")
-    return name
-
-
-def with_recipe(config: ModelConfig, names: str = "gepa") -> GPT:
-    """A model with the weights of `filled`, by the names of the scripts of one family."""
-    model = GPT(config).eval()
-    state = {}
-    for name, tensor in model.state_dict().items():
-        called = script_name(name, config.layout == "banked")
-        if names == "baseline":
-            called = called.replace("mlp.up_proj", "mlp.fc").replace("mlp.down_proj", "mlp.proj")
-        state[called] = torch.from_numpy(filled(called, tuple(tensor.shape)))  # type: ignore[no-untyped-call]
-    load_state(model, state)
-    return model
 
 
 def golden(preset: str) -> tuple[ModelConfig, Tensor, list[float]]:
