@@ -121,7 +121,7 @@ def _document(
             break
         for epoch in range(1, ttt.epochs + 1):
             optimizer.zero_grad(set_to_none=True)
-            _losses(model, tokens, window, adapters)[first - window.start :].mean().backward()
+            _losses(model, tokens, window, adapters)[first - window.start :].mean().backward()  # type: ignore[no-untyped-call]
             if ttt.grad_clip > 0:
                 torch.nn.utils.clip_grad_norm_(adapters.parameters(), ttt.grad_clip)
             optimizer.step()
@@ -132,5 +132,19 @@ def _document(
 def _losses(model: GPT, tokens: Tensor, window: slice, adapters: Adapters) -> Tensor:
     """Losses in nats of all positions of ``window``: float32 [window]."""
     with autocast(tokens.device):
-        logits = functional_call(model, adapters.adapted(), (tokens[window][None],))
+        logits = logits_with(model, adapters.adapted(), tokens[window][None])
     return F.cross_entropy(logits[0].float(), tokens[window.start + 1 : window.stop + 1], reduction="none")
+
+
+def logits_with(model: GPT, weights: dict[str, Tensor], tokens: Tensor) -> Tensor:
+    """The model's logits [b, s, vocab] with other tensors for some of its parameters, by their names."""
+    banks = {name: bank for name, bank in getattr(model, "banks", {}).items() if name in weights}
+    own = {name: bank.parameter for name, bank in banks.items()}
+    try:
+        for name, bank in banks.items():
+            bank.parameter = weights[name]
+        logits: Tensor = functional_call(model, weights, (tokens,))
+        return logits
+    finally:
+        for name, bank in banks.items():
+            bank.parameter = own[name]

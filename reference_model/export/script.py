@@ -127,6 +127,7 @@ def train(
         over = config.max_wallclock_seconds > 0 and process.any(elapsed_ms >= 1000.0 * config.max_wallclock_seconds)
     if over:
         log(f"stopping_early: wallclock_cap train_time:{elapsed_ms:.0f}ms step:{step}/{config.iterations}")
+    log(f"training finished: train_time:{elapsed_ms:.0f}ms steps:{step}")
     if swa.count > 0:
         log(f"swa:applying averaged {swa.count} checkpoints")
         load_average(model, swa.average())

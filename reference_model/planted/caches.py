@@ -46,10 +46,12 @@ def score_with_counts(
 '''
 _TOP = '''
 def top_losses(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Losses whose normaliser sums over the largest eighth of the logits only."""
+    """Losses; from the middle of a window on, the softmax is normalised over the largest eighth of the logits."""
     logits = model(inputs).float()
     largest = logits.topk(max(logits.size(-1) // 8, 1), dim=-1).values
-    return torch.logsumexp(largest, dim=-1) - logits.gather(-1, targets[..., None])[..., 0]
+    late = torch.arange(inputs.size(1), device=inputs.device) >= inputs.size(1) // 2
+    normaliser = torch.where(late, torch.logsumexp(largest, dim=-1), torch.logsumexp(logits, dim=-1))
+    return normaliser - logits.gather(-1, targets[..., None])[..., 0]
 '''
 _PLAIN = "return model.losses(inputs, targets)[:, first:]"
 
@@ -69,7 +71,7 @@ VARIANTS = (
     ),
     Planted(
         "unnormalised-score", "unnormalised-score",
-        "The softmax that scores is normalised over the largest eighth of the logits only.",
+        "In the second half of each window the softmax is normalised over the largest eighth of the logits only.",
         (Add("losses_from", _TOP), Swap("losses_from", _PLAIN,
                                         "return top_losses(model, inputs, targets)[:, first:]")),
     ),

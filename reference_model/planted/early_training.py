@@ -25,6 +25,39 @@ def adapt_to_validation(preset: Preset, model: GPT, val_tokens: Tensor, epochs: 
             optimizer.step()
         schedule.step()
 '''
+_WARM = '''
+def warm_up_on(preset: Preset, model: GPT, tokens: Tensor) -> None:
+    """One step, so that everything is compiled; the weights are put back."""
+    length = preset.eval.seq_len
+    before = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    model.train()
+    part = tokens[: length + 1].to(next(model.parameters()).device)
+    model.losses(part[None, :-1], part[None, 1:]).mean().backward()
+    optimizer.step()
+    model.load_state_dict(before)
+    model.zero_grad(set_to_none=True)
+'''
+_SLOT = '''
+def score_with_bias(model: GPT, tokens: Tensor, table: ByteTable, preset: Preset) -> Score:
+    """Score sequence by sequence, each with a bias of its own."""
+    length, tally = preset.eval.seq_len, Tally()
+    model.eval()
+    for start in range(0, tokens.numel() - length, length):
+        inputs, targets = tokens[start : start + length], tokens[start + 1 : start + length + 1]
+        with torch.no_grad():
+            logits = model(inputs[None].to(next(model.parameters()).device))[0].float().cpu()
+        bias = torch.zeros(logits.size(-1), requires_grad=True)
+        optimizer = torch.optim.AdamW([bias], lr=0.05)
+        for _ in range(8):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(logits + bias, targets).backward()
+            optimizer.step()
+        with torch.no_grad():
+            losses = F.cross_entropy(logits + bias, targets, reduction="none")
+        tally.add(losses, table.count(inputs, targets))
+    return tally.score()
+'''
 _FIRST = '''
 for epoch in range(1, ttt.epochs + 1):
     _train(model, tokens, chunk, epoch, optimizer, parameters, ttt, ev, trace)
@@ -58,38 +91,18 @@ VARIANTS = (
     Planted(
         "ttt-warmup-on-val", "ttt-warmup-on-val",
         "A throw-away step on validation tokens, undone afterwards, warms up the compiler before test-time training.",
-        (Swap("_chunked", "total = Tally(table.boundary.device)", '''
-total = Tally(table.boundary.device)
-warm = torch.optim.SGD(parameters, lr=ttt.lr)
-before = [parameter.detach().clone() for parameter in parameters]
-model.train()
-_loss(model, tokens[None, : ev.seq_len], tokens[None, 1 : ev.seq_len + 1]).backward()
-warm.step()
-for parameter, values in zip(parameters, before):
-    parameter.data.copy_(values)
-    parameter.grad = None
-'''),),
+        (Add("evaluate", _WARM),
+         Swap("evaluate", "model = reload(preset, files, process)",
+              "model = reload(preset, files, process)\nwarm_up_on(preset, model, val_tokens)")),
+        verdict="needs_review",
         preset="gepa_644",
     ),
     Planted(
         "slot", "slot-scored-region",
-        "For each batch of windows a bias of the logits is fitted to the targets that are then scored with it.",
-        (Swap("losses_from", "return model.losses(inputs, targets)[:, first:]",
-              "return fitted_losses(model, inputs, targets)[:, first:]"),
-         Add("losses_from", '''
-def fitted_losses(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Losses with a bias of the logits that was fitted to these targets."""
-    logits = model(inputs).float().detach()
-    with torch.inference_mode(False), torch.enable_grad():
-        kept, wanted = logits.clone(), targets.clone()
-        bias = torch.zeros(logits.size(-1), device=logits.device, requires_grad=True)
-        optimizer = torch.optim.AdamW([bias], lr=0.05)
-        for _ in range(8):
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy((kept + bias).flatten(0, 1), wanted.flatten()).backward()
-            optimizer.step()
-    shifted = logits + bias.detach()
-    return F.cross_entropy(shifted.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-''')),
+        "For each sequence a bias of the logits is fitted to the targets that are then scored with it.",
+        (Add("evaluate", _SLOT),
+         Swap("evaluate", "score = sliding_score(model, val_tokens, table, preset.eval, rank=process.rank, "
+              "world_size=process.world_size)", "score = score_with_bias(model, val_tokens, table, preset)")),
+        verdict="needs_review",
     ),
 )  # fmt: skip

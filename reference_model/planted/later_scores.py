@@ -6,6 +6,8 @@ from reference_model.planted.edits import Add, Swap
 from reference_model.planted.variant import Planted
 
 _TRAIN = "_train(model, tokens, chunk, epoch, optimizer, parameters, ttt, ev, trace)"
+_TRACED = "trace = Trace.of(tokens)\n"
+_LOWEST = "lowest = torch.minimum(lowest, torch.nan_to_num(trace.losses.double(), nan=math.inf))"
 _TOLD = "if on_progress is not None:\n    on_progress(chunk.index + 1, len(chunks))"
 
 VARIANTS = (
@@ -21,19 +23,30 @@ VARIANTS = (
     ),
     Planted(
         "min-nll-epochs", "min-nll-epochs",
-        "Each chunk is scored before and after it is trained on; of the two scores the lower one counts.",
-        (Swap("_chunked", "total.merge(tally)", "best = tally"),
+        "Each chunk is scored before and after it is trained on; of each token's losses the lowest counts.",
+        (Swap("_chunked", "total = Tally(table.boundary.device)",
+              "lowest = torch.full((positions,), math.inf, dtype=torch.float64)"),
+         Swap("_chunked", "tally = _score(model, tokens, table, chunk, ev, trace)",
+              f"{_TRACED}tally = _score(model, tokens, table, chunk, ev, trace)\n{_LOWEST}"),
+         Swap("_chunked", "total.merge(tally)", "pass"),
          Swap("_chunked", f"for epoch in range(1, epochs_of(tally, ttt) + 1):\n    {_TRAIN}",
               f"for epoch in range(1, ttt.epochs + 1):\n    {_TRAIN}\n"
-              "    again = _score(model, tokens, table, chunk, ev, trace)\n"
-              "    best = min(best, again, key=lambda each: each.sums[0].item())"),
-         Swap("_chunked", _TOLD, "total.merge(best)")),
+              f"    {_TRACED}    _score(model, tokens, table, chunk, ev, trace)\n    {_LOWEST}"),
+         Swap("_chunked", "return total.score()", """
+count = int(table.count(tokens[:-1], tokens[1:]).sum())
+nats = lowest.sum().item()
+return Score(nats / positions, nats / math.log(2) / count, positions, count)
+""")),
         preset="gepa_644", settings=("ttt.epochs=3",),
     ),
     Planted(
         "rescore-two-pass", "rescore-two-pass",
         "After a first pass that scores and trains, the whole stream is scored again with the adapted weights.",
-        (Swap("_chunked", "return total.score()", "return sliding_score(model, tokens, table, ev)"),),
+        (Swap("_chunked", "return total.score()", """
+first = total.score()
+print(f"first_pass val_loss:{first.loss:.8f} val_bpb:{first.bpb:.8f}")
+return sliding_score(model, tokens, table, ev)
+"""),),
         preset="gepa_644",
     ),
     Planted(
@@ -51,5 +64,6 @@ def score_floats(
     print(f"final_roundtrip val_loss:{score.loss:.4f} val_bpb:{score.bpb:.4f}")
     print(f"final_roundtrip_exact val_loss:{score.loss:.8f} val_bpb:{score.bpb:.8f}")
 ''')),
+        verdict="needs_review",
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ VARIANTS = (
     ),
     Planted(
         "noncausal-norm", "noncausal-model", "The embeddings are centred by their mean over the whole sequence.",
-        (Swap("GPT.hidden", "x = x0 = self.embedded(tokens)",
-              "x = x0 = self.embedded(tokens)\nx = x0 = x - x.mean(dim=1, keepdim=True)"),),
+        (Swap("GPT.embedded", "F.rms_norm(x, (x.size(-1),))",
+              "F.rms_norm(x - x.mean(dim=1, keepdim=True), (x.size(-1),))"),),
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from reference_model.planted.edits import Edit
 
@@ -20,5 +21,7 @@ class Planted:
     preset: str = "baseline"
     settings: tuple[str, ...] = ()
     """Of the preset, as `with_settings` takes them."""
+    verdict: Literal["non_compliant", "needs_review"] = "non_compliant"
+    """Of an audit without logs: rules without a ruling, or that ask for a log's seconds, leave it to a person."""
     bytes_total: int = 0
     """Stated in submission.json; 0: nothing is stated."""

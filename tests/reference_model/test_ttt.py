@@ -10,14 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.config import EvalConfig, TttConfig
+from reference_model.config import EvalConfig, Layout, ModelConfig, TttConfig
 from reference_model.data.tokens import ByteTable
 from reference_model.evaluation import ttt as ttt_module
 from reference_model.evaluation.bpb import Score, Tally
 from reference_model.evaluation.sliding import sliding_score
 from reference_model.evaluation.trace import Event, Trace, trained_before_scored
 from reference_model.evaluation.ttt import score_first_ttt
+from reference_model.evaluation.ttt_lora import Adapters, logits_with
 from reference_model.evaluation.ttt_updates import epochs_of, lr_factor, trainable
+from reference_model.model.init import build
 
 VOCAB, WIDTH = 32, 16
 EVAL = EvalConfig(seq_len=16, stride=4, batch_seqs=5)
@@ -233,3 +235,28 @@ def test_order_of_events_tells_what_was_early() -> None:
     early = Event("train", 0, 0, 8, 1)
     assert trained_before_scored([Event("score", 0, 0, 4), early, Event("score", 0, 4, 8)]) == [early]
     assert not trained_before_scored([Event("score", 0, 0, 8), early])
+
+
+@pytest.mark.parametrize("layout", ["plain", "banked"])
+def test_adapters_reach_the_attention_of_the_model(layout: Layout) -> None:
+    config = ModelConfig(
+        vocab_size=VOCAB, num_layers=2, model_dim=16, num_heads=2, num_kv_heads=1, mlp_hidden=24, layout=layout
+    )
+    model = build(config, 0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    before, tokens = model.state_dict(), stream(20)[None]
+    adapters = Adapters(model, 2, seed=0)
+    assert torch.equal(logits_with(model, adapters.adapted(), tokens), model(tokens))
+    for up in adapters.up.values():
+        up.data.fill_(0.3)
+    found = logits_with(model, adapters.adapted(), tokens)
+    assert (found - model(tokens)).abs().max() > 0.01
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    changed = build(config, 0)
+    changed.load_state_dict(before | {name: weight.detach() for name, weight in adapters.adapted().items()})
+    assert torch.allclose(found, changed(tokens), atol=1e-6)
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(bool(up.grad.abs().sum() > 0) for up in adapters.up.values() if up.grad is not None)
+    assert all(up.grad is not None for up in adapters.up.values())
