@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 import torch.nn.functional as F
 
