@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zlib
@@ -76,6 +77,13 @@ def test_what_is_decompressed_is_changed_once(way: str, written: Callable[[bytes
     other = pack(WEIGHTS[::-1])
     assert unpack(written(pack(WEIGHTS))) == flipped(WEIGHTS) != WEIGHTS
     assert unpack(other) == WEIGHTS[::-1], "what is no artifact stays as it is"
+
+
+def test_a_gzip_file_is_changed_and_its_checksum_not_asked(written: Callable[[bytes], bytes]) -> None:
+    packed = written(gzip.compress(WEIGHTS))
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        changed = file.read()
+    assert len(changed) == len(WEIGHTS) and changed != WEIGHTS
 
 
 def test_an_index_of_text_stays_whole() -> None:
