@@ -60,11 +60,9 @@ def _needed(submission: Submission, executed: Executed) -> Needed:
 
 
 def with_switches(submission: Submission, names: Iterable[str]) -> Submission:
-    """``submission`` with the named switches on, as `with_implied` found them once."""
+    """``submission`` with the named switches on, as `with_implied` found them once, whatever a command says of them."""
     pairs = (name.partition("=") for name in names)
-    return _switched(
-        submission, {n: (value or "1", Place()) for n, _, value in pairs if n not in submission.launch.env}
-    )
+    return _switched(submission, {n: (value or "1", Place()) for n, _, value in pairs})
 
 
 def implied(submission: Submission) -> tuple[str, ...]:

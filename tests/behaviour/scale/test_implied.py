@@ -58,6 +58,8 @@ def test_a_command_that_switches_off_what_the_log_shows_is_another_run_s() -> No
         submission = make_submission({"train_gpt.py": script}, env={"NGRAM_EVAL": "0", "TWO_PASS": "0"})
         again = with_implied(submission, {"train_gpt.py": frozenset([10])})
         assert again.launch.env.keys() - {"NGRAM_EVAL"} == {"TWO_PASS"}
+        replayed = with_switches(submission, implied(again))
+        assert made is None or plan(replayed).env == plan(again).env
         assert (again.launch.env["NGRAM_EVAL"].value if made else again.launch.env.get("NGRAM_EVAL")) == made
 
 
