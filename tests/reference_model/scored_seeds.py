@@ -143,7 +143,9 @@ def preset_of(name: str, chosen: dict[str, Any]) -> Preset:
     """The preset with the settings of a toy run."""
     preset = load_preset(name, chosen["network"])
     train = replace(preset.train, train_seq_len=chosen["eval"]["seq_len"])
-    ttt = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen["ttt"].items()}
+    ttt: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in chosen["ttt"].items()
+    }
     return replace(preset, train=train, eval=replace(preset.eval, **chosen["eval"]), ttt=replace(preset.ttt, **ttt))
 
 

@@ -24,7 +24,7 @@ from reference_model.model.transformer import GPT
 from reference_model.quantisation import dequantise
 from tests.reference_model.edited_scripts import MARKS
 from tests.reference_model.scored_seeds import SWITCHES, Scored, data_of, frozen, preset_of, printed, run
-from tests.reference_model.test_frozen_logits import with_recipe
+from tests.reference_model.toys import with_recipe
 
 CLOSE = 1e-5
 """Bits per byte."""
