@@ -424,3 +424,15 @@ def test_the_pass_s_own_reading_is_no_earlier_one() -> None:
     script.count_in(script.score(1, tokens.size, losses), losses, 1)
     run = script.print()
     assert attribute(run, _difference(run)).cause is Cause.SAME_FORWARD
+
+
+def test_the_last_scores_before_the_cut_differ_by_their_own_forward() -> None:
+    """Windows that follow each other in one call look like one row; an earlier pass shows in all of its scores."""
+    script = Script().sweep()
+    script.total, script.count, script.bytes = 0.0, 0, 0
+    size = world().val.tokens.size
+    losses = np.full(size - 1, 7.0)
+    script.count_in(script.score(1, size, losses), losses, 1)
+    run = script.print()
+    assert attribute(run, _difference(run, 1028)).cause is Cause.SAME_FORWARD
+    assert attribute(run, _difference(run, 512)).cause is Cause.SCORED_BEFORE

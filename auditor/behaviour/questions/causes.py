@@ -183,7 +183,14 @@ def _in_own_forward(run: Run, difference: Comparison, changed: NDArray[np.bool_]
         beside = np.isin(group[found.scores[chosen]], np.unique(group[touched]))
         if (differs & beside).any() and not (differs & ~beside).any() and (~beside).sum() >= ELSEWHERE:
             return True
-    return False
+    return bool(beside[differs].all()) and _only_the_last(found.positions[chosen], differs)
+
+
+def _only_the_last(where: NDArray[np.int64], differs: NDArray[np.bool_]) -> bool:
+    """Whether the differing ones of the positions ``where`` are the last before the cut, and those before them stand
+    still: windows that follow each other look like one row, and what an earlier pass left behind would show in all."""
+    still = ~differs
+    return bool(differs.any() and still.sum() >= ELSEWHERE and where[differs].min() > where[still].max())
 
 
 def _scored_before(run: Run, first: int) -> bool:

@@ -10,7 +10,7 @@ from auditor.source.metric.axes import UNKNOWN, Module, Parts, Plain, Tensor, Va
 from auditor.source.metric.codeindex import Function, Index
 from auditor.source.metric.settings import Settings
 
-_MAX_STEPS = 60_000
+_MAX_STEPS = 500_000
 _MAX_DEPTH = 14
 _NN_KEEP = frozenset(
     {"Linear", "LayerNorm", "RMSNorm", "Dropout", "SiLU", "GELU", "ReLU", "Identity", "Sigmoid", "Tanh"}
