@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,10 @@ def test_training_text_that_is_only_scored_is_for_review(grad: bool, level: Conf
     losses = np.full(64, 7.0, np.float32)
     script.add("Scored", {"targets": tokens, "loss": losses}, **fields, site=["train_gpt.py", 10, "temperature"])
     script.scores += 64
+    mixed = deepcopy(script).sweep(values=lambda loss, _: loss - 0.5).print()
     answer = data_access.ask(script.sweep().print(), world())
     assert answer.outcome is Outcome.FOUND and answer.evidence[0].confidence is level
+    assert data_access.ask(mixed, world()).evidence[0].confidence is Confidence.HIGH  # the text may feed the mixture
 
 
 def test_validation_text_in_training_is_found() -> None:

@@ -112,7 +112,7 @@ def _training_data(run: Run, world: World, when: Phases, reserve: bool) -> list[
     if at_eval:
         message = f"training text was read after the artifact had been written ({_what(at_eval[0])})"
         level = Confidence.HIGH
-        if _only_scored(at_eval):
+        if _only_scored(at_eval) and not _mixed(run):
             message += "; its losses were only looked at, as where a temperature is chosen: merged records did that too"
             level = Confidence.MEDIUM
         return [Evidence(level, message, spot(at_eval[0], "read here"), figures={"kind": TRAIN_AT_EVAL})]
@@ -146,6 +146,15 @@ def _only_scored(late: Sequence[Event]) -> bool:
     """Whether training text was scored, and no gradient was taken of it."""
     scored = [e for e in late if e.kind == "Scored"]
     return bool(scored) and not any(e.fields.get("grad") for e in scored)
+
+
+def _mixed(run: Run) -> bool:
+    """Whether the judged pass counts other losses than the model's own: then training text may feed a table."""
+    found = run.judged
+    if found is None:
+        return True
+    own = run.scores.loss[found.scores]
+    return not np.allclose(found.values, own, rtol=1e-3, atol=1e-3)
 
 
 def _what(event: Event) -> str:

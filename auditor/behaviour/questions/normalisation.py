@@ -288,7 +288,7 @@ def _printed_bits(run: Run, told: Stated, known: NDArray[np.float64], missing: A
         return missing
     message = (
         f"the printed {told.bpb:.4f} bits per byte are below the {least:.4f} of the toy stream's own generator: no "
-        "normalised scorer of the past gets there, on the bytes of that text"
+        "normalised scorer of the past gets there, on the bytes of that text: either probabilities or bytes are wrong"
     )
     spot = Spot(run.headline.site[0], run.headline.site[1], "printed here") if run.headline.site[0] else None
     figures = {"printed_bpb": told.bpb, "generator_bpb": least}

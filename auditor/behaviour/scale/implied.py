@@ -36,9 +36,12 @@ def with_implied(submission: Submission, executed: Executed) -> Submission:
     needed = _needed(submission, executed)
     stated = [n for n in needed if n in submission.launch.env]
     if stated:
+        places = needed
         env = {n: s for n, s in submission.launch.env.items() if n not in stated}
         submission = replace(submission, launch=replace(submission.launch, env=env))
         needed = _needed(submission, executed)
+        defaults = {s.name: str(s.value) for s in survey(submission).sites if s.how == "env" and s.name in stated}
+        needed |= {n: (value, places[n][1]) for n, value in defaults.items() if n not in needed}
     return _switched(submission, needed)
 
 

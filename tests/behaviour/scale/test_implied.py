@@ -54,13 +54,13 @@ def test_the_toy_run_has_the_switch_and_a_replay_sets_it_again() -> None:
 
 
 def test_a_command_that_switches_off_what_the_log_shows_is_another_run_s() -> None:
-    for script, made in ((SCRIPT, "1"), (SCRIPT.replace('"NGRAM_EVAL", "0"', '"NGRAM_EVAL", "5"'), None)):
+    for script, made in ((SCRIPT, "1"), (SCRIPT.replace('"NGRAM_EVAL", "0"', '"NGRAM_EVAL", "5"'), "5")):
         submission = make_submission({"train_gpt.py": script}, env={"NGRAM_EVAL": "0", "TWO_PASS": "0"})
         again = with_implied(submission, {"train_gpt.py": frozenset([10])})
         assert again.launch.env.keys() - {"NGRAM_EVAL"} == {"TWO_PASS"}
         replayed = with_switches(submission, implied(again))
-        assert made is None or plan(replayed).env == plan(again).env
-        assert (again.launch.env["NGRAM_EVAL"].value if made else again.launch.env.get("NGRAM_EVAL")) == made
+        assert plan(replayed).env == plan(again).env
+        assert again.launch.env["NGRAM_EVAL"].value == made
 
 
 def test_what_is_on_is_not_touched() -> None:
