@@ -75,3 +75,12 @@ def test_blocks_of_a_readme() -> None:
 def test_tables_and_lists_drop_names_with_two_values() -> None:
     text = "| `TTT_LR` | 0.01 |\n| TTT_EPOCHS | 3 |\n- `EVAL_STRIDE=64`\n| TTT_EPOCHS | 10 |\n```\nX_Y=1\n```\n"
     assert settings_in_tables(text) == {"TTT_LR": ("0.01", 1), "EVAL_STRIDE": ("64", 3)}
+
+
+def test_a_list_of_layers_is_one_value() -> None:
+    text = "    VE_ENABLED=1 VE_LAYERS=9,10 SEED_X=1\n- LOOP_LAYERS: 3,4,5\n| RECUR_LAYERS | 4,5 |\nA_B=1,C_D=2\n"
+    found = {name: value for name, (value, _) in settings_in_tables(text).items()}
+    assert found == {
+        "VE_ENABLED": "1", "VE_LAYERS": "9,10", "SEED_X": "1", "LOOP_LAYERS": "3,4,5", "RECUR_LAYERS": "4,5",
+        "A_B": "1", "C_D": "2",
+    }  # fmt: skip
