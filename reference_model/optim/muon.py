@@ -31,7 +31,7 @@ def zeropower(
     coefficients: tuple[float, float, float] = COEFFICIENTS,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Singular values of ``matrices`` [..., rows, columns] pushed towards 1; the singular vectors stay.
+    """Push the singular values of ``matrices``, [rows, columns] or [n, rows, columns], towards 1; the vectors stay.
 
     The quintic iteration works in ``dtype``; None: bfloat16 on CUDA, float32 elsewhere. It does not converge: after
     five steps singular values that were at least 0.01 of the norm lie in 0.68 to 1.135. Returns a tensor of the same
@@ -48,8 +48,14 @@ def zeropower(
     x = x / (norm + EPSILON)
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = _plus_product(x, _plus_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def _plus_product(added: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: float = 1.0) -> Tensor:
+    """beta * added + alpha * left @ right, in one pass, for matrices or batches of them."""
+    fused = torch.addmm if added.ndim == 2 else torch.baddbmm
+    return fused(added, left, right, beta=beta, alpha=alpha)
 
 
 def normalise_rows(matrices: Tensor) -> Tensor:
