@@ -39,22 +39,23 @@ def warm_up_on(preset: Preset, model: GPT, tokens: Tensor) -> None:
     model.zero_grad(set_to_none=True)
 '''
 _SLOT = '''
-def score_with_bias(model: GPT, tokens: Tensor, table: ByteTable, preset: Preset) -> Score:
-    """Score sequence by sequence, each with a bias of its own."""
+def score_with_shift(model: GPT, tokens: Tensor, table: ByteTable, preset: Preset) -> Score:
+    """Score sequence by sequence, each with a shift of its own."""
     length, tally = preset.eval.seq_len, Tally()
     model.eval()
     for start in range(0, tokens.numel() - length, length):
         inputs, targets = tokens[start : start + length], tokens[start + 1 : start + length + 1]
         with torch.no_grad():
-            logits = model(inputs[None].to(next(model.parameters()).device))[0].float().cpu()
-        bias = torch.zeros(logits.size(-1), requires_grad=True)
-        optimizer = torch.optim.AdamW([bias], lr=0.05)
+            hidden = model.hidden(inputs[None].to(next(model.parameters()).device)).clone()
+        shift = torch.zeros(hidden.size(-1), device=hidden.device, requires_grad=True)
+        optimizer = torch.optim.AdamW([shift], lr=0.05)
         for _ in range(8):
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(logits + bias, targets).backward()
+            F.cross_entropy(model.head(hidden + shift)[0].float(), targets.to(hidden.device)).backward()
             optimizer.step()
         with torch.no_grad():
-            losses = F.cross_entropy(logits + bias, targets, reduction="none")
+            logits = model.head(hidden + shift)[0].float().cpu()
+            losses = F.cross_entropy(logits, targets, reduction="none")
         tally.add(losses, table.count(inputs, targets))
     return tally.score()
 '''
@@ -99,10 +100,10 @@ VARIANTS = (
     ),
     Planted(
         "slot", "slot-scored-region",
-        "For each sequence a bias of the logits is fitted to the targets that are then scored with it.",
+        "For each sequence a shift of the last hidden state is fitted to the targets that are then scored with it.",
         (Add("evaluate", _SLOT),
          Swap("evaluate", "score = sliding_score(model, val_tokens, table, preset.eval, rank=process.rank, "
-              "world_size=process.world_size)", "score = score_with_bias(model, val_tokens, table, preset)")),
+              "world_size=process.world_size)", "score = score_with_shift(model, val_tokens, table, preset)")),
         verdict="needs_review",
     ),
 )  # fmt: skip
