@@ -71,8 +71,10 @@ def sliding_score(
     """Score ``tokens`` (int64 [n]; the first is context only) with the windows of ``config``.
 
     With several ranks each scores its share of the windows, and the result is that of all of them. Raises ValueError
-    for a stride that is longer than the window, and for a stream of no bytes.
+    for a stride that is longer than the window, for a stream of no bytes, and for ranks without a process group.
     """
+    if world_size > 1 and not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        raise ValueError(f"{world_size} ranks need a process group to add up what they score")
     tally = sliding_tally(model, tokens, table, config, on_progress, rank=rank, world_size=world_size)
     tally.all_reduce()
     return tally.score()

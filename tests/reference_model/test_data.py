@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -206,18 +209,20 @@ class TestFolder:
 @pytest.mark.slow
 class TestLocal:
     def test_real_english_the_same_each_time(self, tmp_path: Path) -> None:
-        first, second = (write_local(tmp_path / name, 1024) for name in ("a", "b"))
+        first, texts = write_local(tmp_path / "a", 1024), documents()
+        command = [sys.executable, "-m", "reference_model", "data", "--local", "--out", str(tmp_path / "b")]
+        root = Path(__file__).resolve().parents[2]
+        subprocess.run(command, check=True, cwd=root, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True)
         for left in (first.data.val[0], first.data.train[0], first.data.tokenizer):
             right = tmp_path / "b" / left.relative_to(tmp_path / "a")
             assert left.read_bytes() == right.read_bytes()
-        text = " ".join(documents())
-        words = re.findall(r"[a-z]+", text.lower())
+        words = re.findall(r"[a-z]+", " ".join(texts).lower())
         assert sum(word in {"the", "a", "of", "to", "is", "and", "in"} for word in words) > len(words) / 8
-        tokens = second.data.val_tokens()
-        assert int(tokens[0]) == 1 and int((tokens == 1).sum()) == len(documents()[::10])
-        assert tokens.numel() == second.val_tokens > 50_000
-        counted = second.data.byte_table().count(tokens[:-1], tokens[1:])
-        assert int(counted.sum()) == second.val_bytes
+        tokens = first.data.val_tokens()
+        assert int(tokens[0]) == 1 and int((tokens == 1).sum()) == len(texts[::10])
+        assert tokens.numel() == first.val_tokens > 50_000
+        counted = first.data.byte_table().count(tokens[:-1], tokens[1:])
+        assert int(counted.sum()) == first.val_bytes
 
 
 class FakeHub:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -165,3 +167,28 @@ def test_mode_and_gradients_are_left_as_they_were_and_progress_is_told() -> None
 def test_a_stride_longer_than_the_window_is_refused() -> None:
     with pytest.raises(ValueError):
         sliding_score(Recurrent(), stream(30), table(), EvalConfig(seq_len=8, stride=9))
+
+
+def test_ranks_without_a_process_group_are_refused() -> None:
+    with pytest.raises(ValueError, match="process group"):
+        sliding_score(Recurrent(), stream(30), table(), EvalConfig(seq_len=8, stride=4), rank=0, world_size=2)
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """One process: scores with the other, and writes what it got."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    config = EvalConfig(seq_len=8, stride=3, batch_seqs=4)
+    found = sliding_score(Recurrent(), stream(61), table(), config, rank=rank, world_size=2)
+    Path(folder, f"{rank}.json").write_text(json.dumps(asdict(found)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_score_what_one_does(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
+    both = [Score(**json.loads((tmp_path / f"{rank}.json").read_text())) for rank in (0, 1)]
+    alone = sliding_score(Recurrent(), stream(61), table(), EvalConfig(seq_len=8, stride=3, batch_seqs=4))
+    assert both[0] == both[1]
+    assert (both[0].tokens, both[0].bytes) == (alone.tokens, alone.bytes)
+    assert both[0].loss == pytest.approx(alone.loss, abs=1e-7) and both[0].bpb == pytest.approx(alone.bpb, abs=1e-7)
