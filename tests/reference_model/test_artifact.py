@@ -25,6 +25,7 @@ from reference_model.artifact.compress import CompressionError, compress, decomp
 from reference_model.artifact.container import DTYPES, MAGIC, PREAMBLE, VERSION, raw_bytes
 from reference_model.artifact.foreign import quantised_of, read
 from reference_model.config import Compressor, QuantConfig, load_preset
+from reference_model.model.transformer import GPT
 from reference_model.quantisation import Quantised, QuantisedTensor, dequantise, quantise
 
 COMPRESSORS: list[tuple[Compressor, int]] = [("zstd", 22), ("lzma", 9), ("zlib", 9), ("brotli", 11)]
@@ -249,6 +250,17 @@ def test_selective_pruning_reaches_the_size() -> None:
     tight = build(small, replace(config, selective_prune_bytes=limit), 100)
     assert tight.accounting.total == len(tight.data) + 100 <= limit and 0 < tight.pruned_ones < tight.ones
     assert same(unpack(tight.data), tight.quantised)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "payload"), [("gepa_644", 27_530_604), ("gepa_598", 27_522_422)])
+def test_full_size_artifacts_hold_as_many_bytes_as_the_logs_say(preset: str, payload: int) -> None:
+    """``payload:`` of the log lines of #644 and #598: bytes of all stored tensors before compression."""
+    chosen = load_preset(preset)
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in GPT(chosen.model).state_dict().items()}
+    made = quantise(zeros, replace(chosen.quant, clip_candidates=0))
+    tensors = [t for entry in made.tensors.values() for t in (entry.values, entry.scale) if t is not None]
+    assert sum(t.numel() * t.element_size() for t in tensors) == payload
 
 
 GOLDEN_SMALL = 16

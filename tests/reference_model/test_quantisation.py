@@ -207,6 +207,12 @@ def test_the_pruned_fraction_is_exact(fraction: float, rows: int) -> None:
     assert torch.equal(pruned[kept], weight[kept]) and weight[~kept].abs().max() <= weight[kept].abs().min()
 
 
+def test_weights_at_the_threshold_stay() -> None:
+    weight = torch.arange(1.0, 22.0).reshape(3, 7)
+    assert int((prune_smallest(weight, 0.5, 10) == 0).sum()) == 10  # the eleventh of 21 is the threshold itself
+    assert prune_smallest(torch.ones(4, 4), 0.5, 10).all()
+
+
 def test_only_large_matrices_are_pruned() -> None:
     for tensor in (normal(4, 4), normal(200), torch.arange(400).reshape(20, 20)):
         assert prune_smallest(tensor, 0.5, 16) is tensor
@@ -249,6 +255,12 @@ def test_the_gradient_of_fake_quantisation_is_straight_through(bits: int) -> Non
     step = weight.detach().abs().amax(dim=1).clamp_min(1.0) / SPANS[bits].high
     assert ((seen - weight).abs() <= step[:, None] * 0.501).all()
     assert fake_quantise(weight, bits, torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("bits", "steps"), [(8, 127), (6, 31), (5, 15)])
+def test_fake_quantisation_has_all_levels(bits: int, steps: int) -> None:
+    weight = torch.linspace(-2, 2, 4 * steps + 1)[None]
+    assert torch.unique(torch.round(rounded(weight, bits) * steps / 2)).tolist() == list(range(-steps, steps + 1))
 
 
 def test_presets_say_how_their_scripts_quantise() -> None:
