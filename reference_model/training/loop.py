@@ -77,10 +77,9 @@ def train(
     `reference_model.training.checkpoint.CheckpointError`, `reference_model.data.shards.DataError`, `PresetError`.
     """
     run = Run(preset, data, process, log, out)
+    run.warm_up()
     if resume:
         run.resume()
-    else:
-        run.warm_up()
     return run.loop(checkpoint_every=checkpoint_every, stop_after=stop_after, at_end=at_end)
 
 
