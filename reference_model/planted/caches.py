@@ -46,14 +46,14 @@ def score_with_counts(
 '''
 _TOP = '''
 def top_losses(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Losses; from the middle of a window on, one softmax over the largest logits, and 1 / vocabulary for the rest."""
+    """Losses; at two places of three one softmax over the largest logits, and 1 / vocabulary for the rest."""
     logits = model(inputs).float()
     wanted = logits.gather(-1, targets[..., None])[..., 0]
     largest = logits.topk(max(logits.size(-1) // 8, 1), dim=-1).values
     short = torch.logsumexp(largest, dim=-1) - wanted
     short = torch.where(wanted >= largest[..., -1], short, math.log(logits.size(-1)))
-    late = torch.arange(inputs.size(1), device=inputs.device) >= inputs.size(1) // 2
-    return torch.where(late, short, torch.logsumexp(logits, dim=-1) - wanted)
+    every = torch.arange(inputs.size(1), device=inputs.device) % 3 > 0
+    return torch.where(every, short, torch.logsumexp(logits, dim=-1) - wanted)
 '''
 _PLAIN = "return model.losses(inputs, targets)[:, first:]"
 
@@ -73,7 +73,7 @@ VARIANTS = (
     ),
     Planted(
         "unnormalised-score", "unnormalised-score",
-        "In half of each window the largest logits share a whole softmax, and all other tokens get 1 / vocabulary.",
+        "At two places of three the largest logits share a whole softmax, and all other tokens get 1 / vocabulary.",
         (Add("losses_from", _TOP), Swap("losses_from", _PLAIN,
                                         "return top_losses(model, inputs, targets)[:, first:]")),
     ),

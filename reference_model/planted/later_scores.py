@@ -9,6 +9,21 @@ _TRAIN = "_train(model, tokens, chunk, epoch, optimizer, parameters, ttt, ev, tr
 _TRACED = "trace = Trace.of(tokens)\n"
 _LOWEST = "lowest = torch.minimum(lowest, torch.nan_to_num(trace.losses.double(), nan=math.inf))"
 _TOLD = "if on_progress is not None:\n    on_progress(chunk.index + 1, len(chunks))"
+_TWICE = '''
+def score_pass(model: GPT, tokens: Tensor, table: ByteTable, preset: Preset, pairs: Tensor) -> Score:
+    """Score sequence by sequence with the pairs counted so far, and count those of each sequence after its score."""
+    length, tally = preset.eval.seq_len, Tally()
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, tokens.numel() - length, length):
+            inputs, targets = tokens[start : start + length], tokens[start + 1 : start + length + 1]
+            logits = model(inputs[None].to(next(model.parameters()).device))[0].float().cpu()
+            counted = pairs[inputs] / pairs[inputs].sum(dim=-1, keepdim=True)
+            chances = 0.8 * torch.softmax(logits, dim=-1) + 0.2 * counted
+            tally.add(-torch.log(chances.gather(-1, targets[:, None])[:, 0]), table.count(inputs, targets))
+            pairs.index_put_((inputs, targets), torch.ones(length), accumulate=True)
+    return tally.score()
+'''
 
 VARIANTS = (
     Planted(
@@ -41,13 +56,13 @@ return Score(nats / positions, nats / math.log(2) / count, positions, count)
     ),
     Planted(
         "rescore-two-pass", "rescore-two-pass",
-        "After a first pass that scores and trains, the whole stream is scored again with the adapted weights.",
-        (Swap("_chunked", "return total.score()", """
-first = total.score()
-print(f"first_pass val_loss:{first.loss:.8f} val_bpb:{first.bpb:.8f}")
-return sliding_score(model, tokens, table, ev)
-"""),),
-        preset="gepa_644",
+        "A first pass counts pairs of tokens as it scores; a second scores all again with the whole table.",
+        (Add("evaluate", _TWICE),
+         Swap("evaluate", "score = sliding_score(model, val_tokens, table, preset.eval, rank=process.rank, "
+              "world_size=process.world_size)",
+              "pairs = torch.full((preset.model.vocab_size, preset.model.vocab_size), 0.1)\n"
+              "score_pass(model, val_tokens, table, preset, pairs)\n"
+              "score = score_pass(model, val_tokens, table, preset, pairs)")),
     ),
     Planted(
         "score-off-artifact", "score-off-artifact",

@@ -19,6 +19,11 @@ VARIANTS = (
         preset="gepa_644",
     ),
     Planted(
+        "noncausal-smear-two", "noncausal-model", "The smear gate blends each token with the one two places on.",
+        (Swap("SmearGate.forward", "F.pad(x[:, :-1], (0, 0, 1, 0))", "F.pad(x[:, 2:], (0, 0, 0, 2))"),),
+        preset="gepa_644",
+    ),
+    Planted(
         "noncausal-norm", "noncausal-model", "The embeddings are centred by their mean over the whole sequence.",
         (Swap("GPT.embedded", "F.rms_norm(x, (x.size(-1),))",
               "F.rms_norm(x - x.mean(dim=1, keepdim=True), (x.size(-1),))"),),
