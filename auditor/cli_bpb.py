@@ -22,7 +22,7 @@ CAP = 16_000_000
 """Bytes of code and artifact together."""
 LARGEST_FILE = 1 << 30
 """Bytes of a file that is opened at all."""
-PRECISION = {"cpu": "CPU in float32", "cuda": "GPU in bfloat16"}
+PRECISION = {"cpu": "a CPU in float32", "cuda": "a GPU in bfloat16"}
 INSTALL_TORCH = "bpb needs torch: pip install 'golf-audit[torch]'"
 NAMES = {"whole": "whole stream", "sliding": "sliding window", "ttt": "score-first TTT"}
 
@@ -147,6 +147,8 @@ def _scored(asked: Asked, path: Path, told: Callable[[str, float | None], None])
     notes = [f"size taken from the weights: {line}" for line in loaded.changed]
     if loaded.preset.eval.max_tokens > 0:
         notes.append(f"only the first {tokens.numel() - 1:,} validation tokens were scored")
+    if loaded.preset.eval.repeat_tail:
+        notes.append("the last tokens count several times, as in the preset's script (eval.repeat_tail=false: once)")
     return Scored(
         path.name, len(data), hashlib.sha256(data).hexdigest(), parameters, dict(sorted(forms.items())),
         PRECISION[device], {file.name: _digest(file) for file in (*folder.val, folder.tokenizer)}, tuple(notes), scores,
@@ -183,6 +185,6 @@ def _lines(role: str, scored: Scored) -> Iterator[str]:
     yield from (f"  {note}" for note in scored.notes)
     for kind, value in scored.scores.items():
         yield f"  {NAMES[kind]:<16} val_bpb {value.bpb:.8f}  val_loss {value.loss:.8f}"
-    value = next(iter(scored.scores.values()))
-    yield f"  {value.tokens:,} tokens, {value.bytes:,} bytes of text; {scored.device}, sums in float64"
+        yield f"  {'':<16} {value.tokens:,} tokens, {value.bytes:,} bytes of text"
+    yield f"  computed by {scored.device}, summed in float64, on"
     yield from (f"  {plain(name, 200)}  sha256 {digest[:16]}" for name, digest in scored.data.items())
