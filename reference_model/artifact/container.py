@@ -3,7 +3,7 @@
 Layout (all integers little-endian):
 
     b"GOLF" | version: u8 | compressor: u8 | raw size: u64 | crc32 of what follows: u32 | compressed raw bytes
-    raw bytes: header size: u32 | header (JSON, UTF-8) | tensors, one after the other, in C order
+    raw bytes: header size: u32 | header (JSON, UTF-8) | integers | their scales | kept tensors, all in C order
 
 The header names every tensor with its form, its dtype after dequantisation, and dtype and shape of what is stored.
 """
@@ -15,7 +15,7 @@ import math
 import struct
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -74,15 +74,26 @@ def unpack(data: bytes, limit: int = MAX_RAW) -> Quantised:
 
 def raw_bytes(quantised: Quantised) -> bytes:
     """Header and tensors before compression."""
-    entries, blobs = [], []
+    entries, every = [], []
     for name, entry in quantised.tensors.items():
         stored = [entry.values] + ([] if entry.scale is None else [entry.scale])
-        blobs += [tensor_bytes(tensor) for tensor in stored]
+        every.append(stored)
         parts = [[_name(tensor.dtype), list(tensor.shape)] for tensor in stored]
         entries.append({"name": name, "form": entry.form, "dtype": _name(entry.dtype), "parts": parts})
     header = {"tensors": entries}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+    order = _order([entry.form for entry in quantised.tensors.values()])
+    return b"".join([struct.pack("<I", len(text)), text, *(tensor_bytes(every[i][part]) for i, part in order)])
+
+
+def _order(forms: Sequence[Form]) -> list[tuple[int, int]]:
+    """The order of the bytes: (tensor, part). All integers, then their scales, then what was kept as floats.
+
+    Like beside like: with normal weights zstd-22 makes #644 7.7 % smaller than with each tensor's parts together.
+    """
+    integer = [i for i, form in enumerate(forms) if form in INTEGER_FORMS]
+    kept = [i for i, form in enumerate(forms) if form not in INTEGER_FORMS]
+    return [(i, part) for part in (0, 1) for i in integer] + [(i, 0) for i in kept]
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:
@@ -113,8 +124,15 @@ def _parse(raw: bytes) -> Quantised:
         raise ArtifactError("the artifact's header cannot be read")
     if len(set(names)) != len(names):
         raise ArtifactError("the artifact names a tensor twice")
+    described = [_described(entry) for entry in entries]
     reader = _Reader(raw, 4 + length)
-    tensors = {entry["name"]: _entry(entry, reader) for entry in entries}
+    read: dict[tuple[int, int], Tensor] = {}
+    for i, part in _order([form for form, _, _ in described]):
+        read[i, part] = reader.take(names[i], described[i][2][part])
+    tensors = {
+        name: _entry(name, form, dtype, read[i, 0], read.get((i, 1)))
+        for i, (name, (form, dtype, _)) in enumerate(zip(names, described, strict=True))
+    }
     if reader.place != len(raw):
         raise ArtifactError(f"the artifact has {len(raw) - reader.place:,} bytes that no tensor claims")
     return Quantised(tensors)
@@ -158,17 +176,19 @@ def _form(word: Any) -> Form | None:
     return next((form for form in FORMS if form == word), None)
 
 
-def _entry(entry: Mapping[str, Any], reader: _Reader) -> QuantisedTensor:
+def _described(entry: Mapping[str, Any]) -> tuple[Form, torch.dtype, list[Any]]:
+    """Form, dtype and parts of a tensor of the header. Raises `ArtifactError`."""
     name, form, dtype, parts = entry["name"], _form(entry.get("form")), entry.get("dtype"), entry.get("parts")
     if form is None or not isinstance(dtype, str) or dtype not in DTYPES or not isinstance(parts, list):
         raise ArtifactError(f"{name} is described wrongly")
-    integer = form in INTEGER_FORMS
-    if len(parts) != 1 + integer:
+    if len(parts) != (2 if form in INTEGER_FORMS else 1):
         raise ArtifactError(f"{name} is stored in {len(parts)} parts")
-    values = reader.take(name, parts[0])
-    scale = reader.take(name, parts[1]) if integer else None
+    return form, DTYPES[dtype], parts
+
+
+def _entry(name: str, form: Form, dtype: torch.dtype, values: Tensor, scale: Tensor | None) -> QuantisedTensor:
     if scale is not None:
         rows = list(values.shape[:1])
         if values.dtype != torch.int8 or not scale.is_floating_point() or list(scale.shape) not in ([], rows):
             raise ArtifactError(f"values and scale of {name} do not fit each other")
-    return QuantisedTensor(values, scale, form, DTYPES[dtype])
+    return QuantisedTensor(values, scale, form, dtype)
