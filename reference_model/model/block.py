@@ -30,10 +30,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, x0: Tensor, angles: Rotation, value_embedding: Tensor | None = None) -> Tensor:
         """``x`` [b, s, dim] and the first embedding ``x0`` [b, s, dim] to [b, s, dim]."""
         keep, again = self.resid_mix.to(x.dtype)
-        x = keep * x + again * x0
-        x = x + self.attn_scale.to(x.dtype) * self.attn(self._normed(x), angles, value_embedding)
-        x = x + self.mlp_scale.to(x.dtype) * self.mlp(self._normed(x))
-        return x
+        x = torch.addcmul(keep * x, again, x0)
+        x = torch.addcmul(x, self.attn_scale.to(x.dtype), self.attn(self._normed(x), angles, value_embedding))
+        return torch.addcmul(x, self.mlp_scale.to(x.dtype), self.mlp(self._normed(x)))
 
     def _normed(self, x: Tensor) -> Tensor:
         normed = F.rms_norm(x, (x.size(-1),))

@@ -27,7 +27,7 @@ class FeedForward(nn.Module):
         """``x`` [b, s, dim] to [b, s, dim]."""
         hidden = self.activated(x)
         if self.affine:
-            hidden = hidden * self.scale.to(hidden.dtype) + self.bias.to(hidden.dtype)
+            hidden = torch.addcmul(self.bias.to(hidden.dtype), hidden, self.scale.to(hidden.dtype))
         out: Tensor = self.down_proj(hidden)
         return out
 

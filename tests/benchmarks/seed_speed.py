@@ -29,6 +29,8 @@ from tests.benchmarks.reference_speed import at_scale
 GUARD = 'if __name__ == "__main__":'
 ASKED, FOUND = "golf_speed_asked.json", "golf_speed.json"
 WALL_SECONDS = 400.0
+ROUNDS = 2
+"""Both are measured so often, in turn, so that another load of the machine meets both."""
 
 TIMING = '''
 
@@ -199,22 +201,35 @@ def timed(folder: Path, lines: str, asked: list[dict[str, Any]]) -> list[dict[st
 def compare(name: str, folder: Path, scales: list[str], seconds: float) -> list[str]:
     """Rows of the table for one preset."""
     asked = [asked_of(name, scale, seconds) for scale in scales]
+    ours, theirs = [], []
     with tempfile.TemporaryDirectory() as room:
-        ours = timed(write_folder(load_preset(name), Path(room), date(2026, 4, 1)), OF_REFERENCE, asked)
-    theirs = timed(folder, OF_SCRIPT, asked)
-    rows = []
-    for scale, one, mine, its in zip(scales, asked, ours, theirs, strict=True):
-        tokens = one["sequences"] * one["seq_len"]
-        cells = [name, scale, f"{mine['parameters']:,}", f"{its['parameters']:,}"]
-        for side in (mine, its):
-            side["step"] = side["pass"] + side["update"]
-        cells += [
-            f"{tokens / mine[part]:,.0f} / {tokens / its[part]:,.0f} = {its[part] / mine[part]:.2f}"
-            for part in ("pass", "score", "step")
-        ]
-        cells += [f"{1000 * mine['update']:,.1f} / {1000 * its['update']:,.1f} = {its['update'] / mine['update']:.2f}"]
-        rows.append("| " + " | ".join(cells) + " |")
-    return rows
+        written = write_folder(load_preset(name), Path(room), date(2026, 4, 1))
+        for _ in range(ROUNDS):
+            ours.append(timed(written, OF_REFERENCE, asked))
+            theirs.append(timed(folder, OF_SCRIPT, asked))
+    return [
+        row(name, scale, one, _least([found[i] for found in ours]), _least([found[i] for found in theirs]))
+        for i, (scale, one) in enumerate(zip(scales, asked, strict=True))
+    ]
+
+
+def _least(found: list[dict[str, float]]) -> dict[str, float]:
+    """The shortest time of each part over the rounds."""
+    return {part: min(one[part] for one in found) for part in found[0]}
+
+
+def row(name: str, scale: str, asked: dict[str, Any], mine: dict[str, float], its: dict[str, float]) -> str:
+    """One line of the table."""
+    tokens = asked["sequences"] * asked["seq_len"]
+    for side in (mine, its):
+        side["step"] = side["pass"] + side["update"]
+    cells = [name, scale, f"{mine['parameters']:,}", f"{its['parameters']:,}"]
+    cells += [
+        f"{tokens / mine[part]:,.0f} / {tokens / its[part]:,.0f} = {its[part] / mine[part]:.2f}"
+        for part in ("pass", "score", "step")
+    ]
+    cells += [f"{1000 * mine['update']:,.1f} / {1000 * its['update']:,.1f} = {its['update'] / mine['update']:.2f}"]
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -228,8 +243,8 @@ def main() -> None:
           "whole step, tokens/s | optimisers, ms |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     for pair in arguments.pairs:
         name, _, folder = pair.partition("=")
-        for row in compare(name, Path(folder), arguments.scale or ["toy", "mid"], arguments.seconds):
-            print(row, flush=True)
+        for line in compare(name, Path(folder), arguments.scale or ["toy", "mid"], arguments.seconds):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
