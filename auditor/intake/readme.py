@@ -89,6 +89,7 @@ def _pairs(line: str) -> list[tuple[str, str]]:
     bullet = re.match(
         r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60}(?:,\d{1,4})*)`?\s*(?:$|[(,;#])", line
     )
-    bare = re.findall(r"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})=([-+.\w/]{1,60}(?:,\d{1,4})*)(?![\w(])", line)
+    value = r"([-+.\w/]{1,60}(?:,\d{1,4})*)"
+    bare = re.findall(rf"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{{1,60}})={value}(?![\w(])", line)
     sure = [(m.group(1), m.group(2)) for m in (row, bullet) if m is not None]
     return sure if prose else [*sure, *pairs, *bare]
