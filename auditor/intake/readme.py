@@ -85,11 +85,9 @@ def _pairs(line: str) -> list[tuple[str, str]]:
     """Pairs of one line; of prose that may speak of another run (``set X=0 to disable``) only table rows count."""
     prose = bool(_PROSE.search(line)) and not line.lstrip().startswith("|")
     pairs = re.findall(r"`([A-Z][A-Z0-9_]{2,60})\s*=\s*([^`\s]{1,80})`", line)
-    row = re.match(r"^\s*\|\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*\|\s*`?([-+.\w/]{1,60}(?:,\d{1,4})*)`?\s*\|", line)
-    bullet = re.match(
-        r"^\s*[-*]\s*`?([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})`?\s*[:=]\s*`?([-+.\w/]{1,60}(?:,\d{1,4})*)`?\s*(?:$|[(,;#])", line
-    )
-    value = r"([-+.\w/]{1,60}(?:,\d{1,4})*)"
-    bare = re.findall(rf"(?<![\w`$])([A-Z][A-Z0-9]*_[A-Z0-9_]{{1,60}})={value}(?![\w(])", line)
+    name, value = r"([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})", r"([-+.\w/]{1,60}(?:,\d{1,4})*)"
+    row = re.match(rf"^\s*\|\s*`?{name}`?\s*\|\s*`?{value}`?\s*\|", line)
+    bullet = re.match(rf"^\s*[-*]\s*`?{name}`?\s*[:=]\s*`?{value}`?\s*(?:$|[(,;#])", line)
+    bare = re.findall(rf"(?<![\w`$]){name}={value}(?![\w(])", line)
     sure = [(m.group(1), m.group(2)) for m in (row, bullet) if m is not None]
     return sure if prose else [*sure, *pairs, *bare]
