@@ -91,7 +91,7 @@ def test_logits_have_the_shape_of_the_tokens(files: dict[str, str], capsys: pyte
     flat = np.load(files["o.npy"])
     assert (rows.shape, rows.dtype) == ((2, 6, 1024), np.float32)
     assert (flat.shape, flat.dtype) == ((6, 1024), np.float32)
-    assert np.array_equal(flat, rows[0])
+    assert np.allclose(flat, rows[0], rtol=0.0, atol=1e-4)  # a batch of one may add up in another order
 
 
 def test_sizes_come_from_the_weights_where_they_are_not_set(
