@@ -70,6 +70,7 @@ def run(preset: Preset, files: Files) -> None:
         train(preset, model, loader, val_tokens, table, process)
         save(preset, model, files, process)
         evaluate(preset, files, val_tokens, table, process)
+        process.barrier()
 
 
 def _silent(text: str) -> None:

@@ -5,6 +5,7 @@ The competition's batch is cut into eight micro-steps, which the processes share
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -84,6 +85,7 @@ def started(device: str | None = None) -> Iterator[Process]:
         yield process
     finally:
         if world > 1:
+            gc.collect()  # what DistributedDataParallel leaves in circles aborts the process when it outlives the group
             dist.destroy_process_group()
 
 
