@@ -16,6 +16,7 @@ import pytest
 from auditor import __version__, cli
 from auditor.core.types import Verdict, Witness
 from auditor.report.json import schema
+from tests.support import heeds_interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 HONEST = ROOT / "fixtures/submissions/honest_baseline/records/track_10min_16mb/2026-03-25_HonestBaseline"
@@ -172,6 +173,7 @@ class TestAudit:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=heeds_interrupts,
         )
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

@@ -23,7 +23,7 @@ from auditor.core.rule import Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Confidence, Finding, Kind, Outcome, Place, Ruling, Verdict, Witness
 from tests.behaviour.planted import facts
-from tests.support import make_submission
+from tests.support import heeds_interrupts, make_submission
 
 ROOT = Path(__file__).resolve().parent.parent
 HONEST = ROOT / "fixtures/submissions/honest_baseline/records/track_10min_16mb/2026-03-25_HonestBaseline"
@@ -294,7 +294,10 @@ def test_an_interrupt_kills_the_guest(tmp_path: Path) -> None:
     scratch.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
     command = [sys.executable, "-m", "auditor.cli", "probe", str(folder)]
-    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=heeds_interrupts,
+    )  # fmt: skip
     assert process.stderr is not None and "run A" in process.stderr.readline()
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

@@ -126,6 +126,9 @@ class Checker:
             array = event.arrays.get(name)
             if array is None or array.ndim != 1 or array.dtype.str != kind:
                 raise WireError(f"an event {event.kind} with a malformed {name}")
+        rows = event.arrays.get("rows")
+        if rows is not None and (rows.ndim != 1 or rows.dtype.str != "<f8"):
+            raise WireError("scores with malformed rows")
         self._numbers(event)
 
     def _numbers(self, event: Event) -> None:

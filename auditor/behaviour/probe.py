@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from auditor.behaviour import smoke, witness
 from auditor.behaviour.align import after, last_key, placed_as
 from auditor.behaviour.facts import HABITS, Answer, Question, Spot, TraceFacts
@@ -15,6 +17,7 @@ from auditor.behaviour.order import EARLY, Cut, comparable, cuts
 from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.normalisation import undecided
+from auditor.behaviour.questions.own_target import first_changed
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.readings import read_before
 from auditor.behaviour.run import Run
@@ -194,8 +197,8 @@ def varied(session: Session, options: ProbeOptions, trial: Trial, cut: Cut, salt
     a = trial.a
     assert a is not None and a.judged is not None
     stream = vary(trial.world, cut.keep, salt)
-    stop = last_key(a, a.judged, comparable(a.judged, a.scores, cut))
-    log = session.run(stream, options.wall_seconds, stop_after=stop)
+    chosen = np.union1d(comparable(a.judged, a.scores, cut), first_changed(a, cut))
+    log = session.run(stream, options.wall_seconds, stop_after=last_key(a, a.judged, chosen))
     trial.peak_bytes = max(trial.peak_bytes, log.peak_bytes)
     return Run(log, stream, trial.world.spec, options.stated, NAMES[salt - 1])
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from auditor.behaviour.facts import Cause
 from auditor.behaviour.host import RunLog
 from auditor.behaviour.order import comparable, cut_at, cuts, first_scored
 from auditor.behaviour.passes import Pass, Report
+from auditor.behaviour.questions.every import invariance
 from auditor.behaviour.questions.prefix_invariance import compare
 from auditor.behaviour.run import Run
 from auditor.behaviour.scores import NOWHERE, Locator, ScoreTable
@@ -18,6 +20,7 @@ from auditor.behaviour.toyworld.spec import Stream, World, WorldSpec
 from auditor.behaviour.toyworld.stream import make_world
 from auditor.behaviour.toyworld.vary import vary
 from auditor.behaviour.wire import Event
+from auditor.core.types import Outcome
 
 ROW = 32
 
@@ -127,6 +130,27 @@ def test_one_earlier_score_that_moves_by_a_bit_is_a_difference(change: float, di
     assert found.differs is differs and found.compared == 520 and not found.problem
     if differs:
         assert found.positions.tolist() == [11]
+
+
+@pytest.mark.parametrize(("index", "told"), [(None, ()), (519, ()), (520, (521,)), (521, ()), (900, ())])
+def test_a_row_that_notices_its_own_token_is_a_difference(index: int | None, told: tuple[int, ...]) -> None:
+    """Only the row of the first changed token must stay: those after it read changed tokens."""
+    a, b, _ = two(0.0)
+    for run in (a, b):
+        for event in run.events:
+            if event.kind == "Scored":
+                size = event.arrays["targets"].size
+                event.arrays["rows"] = np.arange(event.fields["first"], event.fields["first"] + size) * 3.0
+    if index is not None:
+        event = next(e for e in b.events if e.kind == "Scored" and e.fields["first"] <= index < e.fields["first"] + ROW)
+        event.arrays["rows"][index - event.fields["first"]] += 0.01
+    assert a.judged is not None
+    found = compare(a, b, cut_at(a.judged, 1025, 520, ""))
+    assert found.own == told and found.differs is bool(told) and not found.positions.size
+    answer = invariance(a, [found])
+    assert (answer.outcome is Outcome.FOUND) is bool(told)
+    if told:
+        assert answer.evidence[0].cause is Cause.SAME_FORWARD and "told of the token" in answer.reason
 
 
 def test_other_tokens_at_the_same_moments_are_a_problem_and_no_pass() -> None:

@@ -91,18 +91,8 @@ def test_an_unknown_name_is_refused() -> None:
         planted("no-such-thing")
 
 
-MISSED = {
-    "noncausal-smear": "only the scored token itself leaks: at toy scale no model has learned to use it, so no score "
-    "before a cut moves and no bet wins; the source witness does not follow this gate's shift",
-}
-"""What the auditor does not find yet, and why."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.xfail(strict=True, reason=MISSED[n])] if n in MISSED else [])
-             for n in names()]
-)  # fmt: skip
+@pytest.mark.parametrize("name", names())
 def test_the_audit_finds_it(name: str, tmp_path: Path) -> None:
     variant = planted(name)
     preset, script = planted_script(name)

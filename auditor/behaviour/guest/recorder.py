@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from auditor.behaviour.guest.labels import NUMPYISH, LabelBook, Labels, Tracked, joined, moved, tracked
 from auditor.behaviour.guest.numbers import MATH, keeping, numbered, terms_of
-from auditor.behaviour.guest.rows import nats
+from auditor.behaviour.guest.rows import marks, nats
 from auditor.behaviour.guest.training import INTS, TrainingWatch
 from auditor.behaviour.shims.context import ShimContext
 from auditor.behaviour.wire import OF_ARRAY
@@ -157,7 +157,10 @@ class Recorder(TrainingWatch):
 
     # Scores.
 
-    def _scored(self, kind: str, targets: torch.Tensor, losses: torch.Tensor, grad: bool) -> tuple[int, Labels]:
+    def _scored(
+        self, kind: str, targets: torch.Tensor, losses: torch.Tensor, grad: bool, rows: Any = None
+    ) -> tuple[int, Labels]:
+        """Scores begin; ``rows`` [.., vocabulary] is what they are taken from, where each has one of its own."""
         first, count = self.scores, targets.numel()
         self.scores += count
         if self.scores > MAX_SCORES:
@@ -170,6 +173,7 @@ class Recorder(TrainingWatch):
                 "targets": targets.detach().reshape(-1).to(torch.int32).numpy(),
                 "loss": losses.detach().reshape(-1).to(torch.float32).numpy(),
                 "time": self.ctx.clock.now, "weights": [] if grad else self.weights.now(),
+                **({} if grad or rows is None else {"rows": marks(rows)}),
             },
         )
         labels = np.arange(first, first + count, dtype=np.int64).reshape(tuple(targets.shape))
@@ -191,7 +195,7 @@ class Recorder(TrainingWatch):
                 losses = counted = F.cross_entropy(logits.detach(), target, **each)
                 if smoothing:
                     counted = F.cross_entropy(logits.detach(), target, label_smoothing=smoothing, **each)
-        self._begin("cross_entropy", target, losses, result, reduction, counted)
+        self._begin("cross_entropy", target, losses, result, reduction, counted, logits if logits.dim() == 2 else None)
         return result
 
     def _nll_loss(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -204,11 +208,11 @@ class Recorder(TrainingWatch):
         return result
 
     def _begin(
-        self, kind: str, target: Any, losses: Any, result: Any, reduction: str, counted: Any = None
+        self, kind: str, target: Any, losses: Any, result: Any, reduction: str, counted: Any = None, rows: Any = None
     ) -> None:
         """Scores begin; ``counted`` is what a reduction adds up for each, where that is not its loss."""
         grad = bool(torch.is_tensor(result) and result.grad_fn is not None)
-        first, labels = self._scored(kind, target, losses, grad)
+        first, labels = self._scored(kind, target, losses, grad, rows)
         if reduction == "none":
             self.book.put(result, labels.reshape(tuple(result.shape)))
         else:
@@ -233,7 +237,7 @@ class Recorder(TrainingWatch):
             return
         if source.shape[:-1].numel() != index.numel():
             return
-        first, labels = self._scored("gather", index, nats(source, result), result.grad_fn is not None)
+        first, labels = self._scored("gather", index, nats(source, result), result.grad_fn is not None, source)
         self.book.put(result, labels)
         if result.grad_fn is not None:
             self._remember(result, first, labels.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from auditor.behaviour.questions import (
     score_before_update,
 )
 from auditor.behaviour.questions.causes import Attribution, attribute
-from auditor.behaviour.questions.common import no_pass, unknown
+from auditor.behaviour.questions.common import no_pass, path, spot, unknown
 from auditor.behaviour.questions.control import Control
 from auditor.behaviour.questions.prefix_invariance import Comparison, tests_ahead
 from auditor.behaviour.run import Run
@@ -46,13 +47,16 @@ def ask_all(
 ) -> dict[Question, Answer]:
     """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed; ``control``: run A
     repeated; ``habits``: the run on a stream that repeats itself."""
-    invariant = invariance(a, comparisons, control, varied)
+    invariant = invariance(a, [replace(c, own=()) for c in comparisons], control, varied)
+    normalised = normalisation.ask(a, world, invariant, habits)
+    if normalised.outcome is not Outcome.FOUND:  # else it is said there: the row is changed after the model
+        invariant = invariance(a, comparisons, control, varied)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
         Question.SCORE_BEFORE_UPDATE: score_before_update.ask(a, world, invariant),
         Question.COVERAGE: coverage.ask(a, world, changes),
-        Question.NORMALISATION: normalisation.ask(a, world, invariant, habits),
+        Question.NORMALISATION: normalised,
         Question.BYTE_ACCOUNTING: byte_accounting.ask(a, world),
         Question.DATA_ACCESS: _data(a, world, changes, other, control),
         Question.ROUND_TRIP: round_trip.ask(a, world, perturbed),
@@ -80,14 +84,18 @@ def invariance(
     recorded losses make the printed score, the model's last ones stand for it, and the confidence is medium.
     """
     question = Question.PREFIX_INVARIANCE
-    differing = [c for c in comparisons if c.differs]
-    if differing and control is not None and control.problem:
+    differing = [c for c in comparisons if c.positions.size]
+    own = [c for c in comparisons if c.own]
+    if (differing or own) and control is not None and control.problem:
         return unknown(question, control.problem)
     if differing:
         level = Confidence.HIGH if no_pass(a, question) is None else Confidence.MEDIUM
         others = dict(zip(map(id, comparisons), varied, strict=False))
         evidence = tuple(_difference(c, attribute(a, c, others.get(id(c))), level) for c in differing)
         return Answer(question, Outcome.FOUND, evidence[0].message, evidence)
+    if own and no_pass(a, question) is None:
+        told = tuple(_told_of_itself(a, c) for c in own)
+        return Answer(question, Outcome.FOUND, told[0].message, told)
     compared = [c for c in comparisons if c.compared and not c.problem]
     missing = no_pass(a, question)
     if missing is not None:
@@ -101,6 +109,25 @@ def invariance(
     total = sum(c.compared for c in compared)
     said = f"{total:,} scores before {len(compared)} cuts stay bit for bit when only tokens scored later change"
     return Answer(question, Outcome.CLEAR, said)
+
+
+def _told_of_itself(a: Run, found: Comparison) -> Evidence:
+    """Evidence that a model is told of the token that it scores."""
+    message = (
+        f"the distribution for {len(found.own):,} tokens changes when only the token itself and later ones change "
+        f"({found.cut.why}): the model is told of the token that it scores"
+    )
+    event = next((e for e in a.events if e.seq == _call(a, found.own[0])), None)
+    score = spot(event, "scored here") if event is not None else None
+    figures = {"own": float(len(found.own)), "compared": float(found.compared)}
+    return Evidence(Confidence.HIGH, message, score, path(score), (), Cause.SAME_FORWARD, figures=figures)
+
+
+def _call(a: Run, position: int) -> int:
+    """The event of the judged pass that scores ``position``."""
+    assert a.judged is not None
+    at = np.flatnonzero(a.judged.positions == position)
+    return int(a.scores.seq[a.judged.scores[at[0]]]) if at.size else -1
 
 
 def _difference(found: Comparison, why: Attribution, level: Confidence) -> Evidence:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.behaviour.align import values_of
 from auditor.behaviour.order import Cut, comparable
+from auditor.behaviour.questions.own_target import told_of_itself
 from auditor.behaviour.run import Run
 
 NEXT = 64
@@ -28,11 +29,13 @@ class Comparison:
     """Losses of the run on the varied stream."""
     problem: str = ""
     """Why the two could not be compared, or not fully."""
+    own: tuple[int, ...] = ()
+    """Positions whose distribution noticed the change of their own token (`own_target`)."""
 
     @property
     def differs(self) -> bool:
         """Whether an earlier score noticed a later change."""
-        return bool(self.positions.size)
+        return bool(self.positions.size or self.own)
 
 
 def compare(a: Run, b: Run, cut: Cut) -> Comparison:
@@ -51,7 +54,8 @@ def compare(a: Run, b: Run, cut: Cut) -> Comparison:
     positions, losses, other = positions[same_place], losses[same_place], other[same_place]
     moved = losses != other
     problem = f"the varied run scored other tokens, or none, at {lost:,} of the same moments" if lost else ""
-    return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem)
+    own = () if moved.any() else tuple(told_of_itself(a, b, cut).tolist())
+    return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem, own)
 
 
 def tests_ahead(a: Run, cut: Cut) -> bool:
