@@ -47,14 +47,14 @@ def ask_all(
 ) -> dict[Question, Answer]:
     """Every answer. ``changes`` are (name, from, to, role) of the knobs that scale-down changed; ``control``: run A
     repeated; ``habits``: the run on a stream that repeats itself."""
-    invariant = invariance(a, [replace(c, own=()) for c in comparisons], control, varied)
-    normalised = normalisation.ask(a, world, invariant, habits)
-    if normalised.outcome is not Outcome.FOUND:  # else it is said there: the row is changed after the model
-        invariant = invariance(a, comparisons, control, varied)
+    later = invariance(a, [replace(c, own=()) for c in comparisons], control, varied)
+    normalised = normalisation.ask(a, world, later, habits)
+    said = normalised.outcome is Outcome.FOUND  # the row is changed after the model: that question's own
+    invariant = later if said else invariance(a, comparisons, control, varied)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
-        Question.SCORE_BEFORE_UPDATE: score_before_update.ask(a, world, invariant),
+        Question.SCORE_BEFORE_UPDATE: score_before_update.ask(a, world, later),
         Question.COVERAGE: coverage.ask(a, world, changes),
         Question.NORMALISATION: normalised,
         Question.BYTE_ACCOUNTING: byte_accounting.ask(a, world),
