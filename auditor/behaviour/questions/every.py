@@ -49,12 +49,14 @@ def ask_all(
     repeated; ``habits``: the run on a stream that repeats itself."""
     later = invariance(a, [replace(c, own=()) for c in comparisons], control, varied)
     normalised = normalisation.ask(a, world, later, habits)
-    said = normalised.outcome is Outcome.FOUND  # the row is changed after the model: that question's own
+    updates = score_before_update.ask(a, world, later)
+    # a row that is changed after the model, or by training on its token, is the matter of those questions
+    said = Outcome.FOUND in (normalised.outcome, updates.outcome)
     invariant = later if said else invariance(a, comparisons, control, varied)
     other = varied[0] if varied else None
     return {
         Question.PREFIX_INVARIANCE: invariant,
-        Question.SCORE_BEFORE_UPDATE: score_before_update.ask(a, world, later),
+        Question.SCORE_BEFORE_UPDATE: updates,
         Question.COVERAGE: coverage.ask(a, world, changes),
         Question.NORMALISATION: normalised,
         Question.BYTE_ACCOUNTING: byte_accounting.ask(a, world),
