@@ -40,7 +40,9 @@ def test_the_wheel_holds_packages_rules_and_schema_and_no_tests(wheel: Path) -> 
     assert {"auditor/report/schema/report-v1.json", "auditor/sandbox/etc/passwd"} <= set(names)
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "rules").rglob("*.*") if "__pycache__" not in p.parts}
     assert {name for name in names if name.startswith("rules/")} == ours
-    assert {name.split("/")[0] for name in names if not name.startswith("golf_audit-")} == {"auditor", "rules"}
+    assert "reference_model/presets/gepa_644.toml" in names
+    packages = {name.split("/")[0] for name in names if not name.startswith("golf_audit-")}
+    assert packages == {"auditor", "rules", "reference_model"}
 
 
 @pytest.mark.slow
