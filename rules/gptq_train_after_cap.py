@@ -18,6 +18,8 @@ from rules._trace import data_rule, ruled
 _ID = "gptq-train-after-cap"
 _CALL = "collect_hessians(model, train_batches(args, stream, 16))"
 _RESERVE = re.compile(r"reserve", re.I)
+_KEPT = re.compile(r"^[^#\n]*?\b\w*reserve(?!d)\w*[ \t]*(?::[^=\n]+)?=(?!=)", re.I | re.M)
+"""A value that is named a reserve; the memory that a print calls reserved is none."""
 _LIMIT = re.compile(r"wallclock|budget|time_limit|max_.{0,12}(ms|seconds)", re.I)
 
 BUDGET_S = 600.0
@@ -116,7 +118,7 @@ class GptqTrainAfterCap(Rule):
     def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
         """Found: training text read after the training clock had stopped, in a script that keeps no reserve."""
         answer = ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
-        reserve = submission.entry is not None and "reserve" in submission.entry.text.lower()
+        reserve = submission.entry is not None and _KEPT.search(submission.entry.text) is not None
         if reserve and answer.outcome is Outcome.FOUND:
             said = "the script keeps a reserve of training time; whether it suffices is no question for the toy scale"
             return Ruled.not_applicable(said)

@@ -107,7 +107,17 @@ def test_training_proper_on_validation_text_is_no_test_time_training() -> None:
 
 def test_a_reserve_of_training_time_leaves_the_seconds_open() -> None:
     facts = found(DATA, Cause.UNKNOWN, {"kind": 3.0})
-    assert outcomes(facts, "gptq_reserve_seconds = 12.0\n")["gptq-train-after-cap"] is Outcome.NOT_APPLICABLE
+    for kept in ("gptq_reserve_seconds = 12.0\n", "class H:\n    reserve_ms: int = int(env('RESERVE_MS', 9000))\n"):
+        assert outcomes(facts, kept)["gptq-train-after-cap"] is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["print(f'reserved: {torch.cuda.max_memory_reserved()} MiB')\n", "x = 1  # reserve = 10\n", "reserved_mb = 3\n",
+     "if reserve == 3:\n    pass\n"],
+)  # fmt: skip
+def test_planted_the_word_alone_keeps_no_time(text: str) -> None:
+    assert outcomes(found(DATA, Cause.UNKNOWN, {"kind": 3.0}), text)["gptq-train-after-cap"] is Outcome.FOUND
 
 
 def test_learning_after_scoring_is_recognised() -> None:
