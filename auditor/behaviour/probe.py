@@ -17,11 +17,11 @@ from auditor.behaviour.order import EARLY, Cut, comparable, cuts
 from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.normalisation import undecided
-from auditor.behaviour.questions.own_target import first_changed
+from auditor.behaviour.questions.own_target import first_changed, told_of_itself
 from auditor.behaviour.questions.prefix_invariance import Comparison, compare
 from auditor.behaviour.readings import read_before
 from auditor.behaviour.run import Run
-from auditor.behaviour.scale.implied import with_implied
+from auditor.behaviour.scale.implied import IMPLIED, with_implied
 from auditor.behaviour.scale.model import Failure, Frame, Plan
 from auditor.behaviour.scale.plan import plan as make_plan
 from auditor.behaviour.scale.retry import retry
@@ -212,10 +212,13 @@ def _repeat(session: Session, options: ProbeOptions, trial: Trial) -> None:
     cut = whole(trial.comparisons)
     trial.control = Control(lost(cut, "the repeated run was lost"))
     _say(options, "run A again: is the script deterministic?", 0.8)
-    stop = last_key(a, a.judged, comparable(a.judged, a.scores, cut))
+    own = [c.cut for c in trial.comparisons if c.own]
+    chosen = [comparable(a.judged, a.scores, cut), *(first_changed(a, c) for c in own)]
+    stop = last_key(a, a.judged, np.unique(np.concatenate(chosen)))
     log = session.run(trial.world.val, options.wall_seconds, stop_after=stop)
     again = Run(log, trial.world.val, trial.world.spec, options.stated, "A again")
-    trial.control = Control(compare(a, again, cut), again)
+    moved = tuple(int(p) for c in own for p in told_of_itself(a, again, c))
+    trial.control = Control(replace(compare(a, again, cut), own=moved), again)
 
 
 def _perturb(session: Session, options: ProbeOptions, trial: Trial) -> None:
@@ -311,6 +314,9 @@ def _spot(log: RunLog) -> Spot | None:
 
 def _notes(trial: Trial, answers: dict[Question, Answer]) -> tuple[str, ...]:
     notes = [f"Toy run: {note}" for note in trial.plan.notes]
+    proved = [f"{name}={value}" for name, value, where in trial.plan.settings if where.startswith(f"{IMPLIED}:")]
+    if proved:
+        notes.append(f"Switched on, for the logs show lines that stand behind it: {', '.join(proved)}.")
     unknown = [q.value for q, a in answers.items() if a.outcome is Outcome.UNKNOWN]
     if unknown:
         notes.append(f"The toy run could not answer: {', '.join(sorted(unknown))}.")

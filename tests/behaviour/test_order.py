@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from auditor.behaviour.facts import Cause
 from auditor.behaviour.host import RunLog
 from auditor.behaviour.order import comparable, cut_at, cuts, first_scored
 from auditor.behaviour.passes import Pass, Report
+from auditor.behaviour.questions.control import Control, whole
 from auditor.behaviour.questions.every import invariance
 from auditor.behaviour.questions.prefix_invariance import compare
 from auditor.behaviour.run import Run
@@ -146,7 +148,12 @@ def test_a_row_that_notices_its_own_token_is_a_difference(index: int | None, tol
         event.arrays["rows"][index - event.fields["first"]] += 0.01
     assert a.judged is not None
     found = compare(a, b, cut_at(a.judged, 1025, 520, ""))
-    assert found.own == told and found.differs is bool(told) and not found.positions.size
+    assert found.own == told and found.differs is bool(told) and not found.positions.size and found.own_seen == 1
+    blind, again, _ = two(0.0)  # no rows were seen: said in the answer, not passed over
+    assert "was not tested" in invariance(blind, [compare(blind, again, found.cut)]).reason
+    shaky = Control(replace(compare(a, a, whole([found])), own=told), a)
+    assert bool(shaky.problem) is bool(told)  # rows that do not repeat in run A prove nothing
+    assert not told or invariance(a, [found], shaky).outcome is Outcome.UNKNOWN
     answer = invariance(a, [found])
     assert (answer.outcome is Outcome.FOUND) is bool(told)
     if told:

@@ -183,13 +183,27 @@ def test_the_better_of_two_is_found() -> None:
 def test_another_stream_is_judged_only_where_its_scores_could_be_placed(share: float) -> None:
     """What can be placed where the order hangs on the text is chosen by what it is."""
     first = Script().sweep().print()
+    first.source = "ngram_cache"
     again = Script().sweep(values=lambda loss, _: -np.log(0.7 * np.exp(-loss) + 0.3 * 0.02)).print()
     positions = again.scores.position
     lost = np.random.default_rng(0).random(positions.size) < share
     again.scores = replace(again.scores, position=np.where(lost, NOWHERE, positions))
     answer = normalisation.ask(first, world(), CLEAR, again)
-    assert answer.outcome is (Outcome.CLEAR if share else Outcome.FOUND)
+    assert answer.outcome is (Outcome.UNKNOWN if share else Outcome.FOUND)
     assert {one.stream for one in answer.evidence} <= {HABITS}
+
+
+def test_another_stream_that_was_wanted_and_tells_nothing_is_no_pass() -> None:
+    first, plain = Script().sweep().print(), Script().sweep().print()
+    crashed = Run(RunLog([], 1, finished={"status": "failed", "error": "KeyError", "message": "x", "frames": []}),
+                  world().val, world().spec)  # fmt: skip
+    assert normalisation.ask(first, world(), CLEAR).outcome is Outcome.CLEAR  # nothing of a cache: not wanted
+    first.source = "ngram_cache"
+    assert normalisation.undecided(first)
+    assert normalisation.ask(first, world(), CLEAR, plain).outcome is Outcome.CLEAR
+    for habits in (None, crashed):
+        answer = normalisation.ask(first, world(), CLEAR, habits)
+        assert answer.outcome is Outcome.UNKNOWN and "repeats itself" in answer.reason
 
 
 def test_too_few_mixed_scores_decide_nothing() -> None:

@@ -29,9 +29,10 @@ class Control:
         """Why differences prove nothing; empty when the repeated run is run A, bit for bit."""
         held = self.comparison
         if held.differs:
+            moved = held.positions.size or len(held.own)
             return (
-                "the script is not deterministic: run again on the same files it gives other losses "
-                f"({held.positions.size:,} of {held.compared:,} scores)"
+                "the script is not deterministic: run again on the same files it gives other "
+                f"{'losses' if held.positions.size else 'rows of logits'} ({moved:,} of {held.compared:,} scores)"
             )
         if held.problem or not held.compared:
             return f"run A could not be repeated: {held.problem or 'nothing could be compared'}"

@@ -110,6 +110,8 @@ def invariance(
         return unknown(question, said)
     total = sum(c.compared for c in compared)
     said = f"{total:,} scores before {len(compared)} cuts stay bit for bit when only tokens scored later change"
+    if not any(c.own_seen for c in compared):
+        said += "; whether a distribution depends on its own token was not tested (no row of logits was seen there)"
     return Answer(question, Outcome.CLEAR, said)
 
 

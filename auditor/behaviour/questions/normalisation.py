@@ -108,11 +108,13 @@ def ask(run: Run, world: World, invariance: Answer | None = None, habits: Run | 
     if scale is not None:
         return _scaled(run.judged, values, scale)
     answer = _judge(run.judged, values, reference(run.stream, run.spec), invariance, "the toy stream")
-    if habits is None or answer.outcome is Outcome.FOUND or no_pass(habits, question) is not None:
+    if answer.outcome is Outcome.FOUND or not undecided(run):
         return answer
-    assert habits.judged is not None
+    problem = _unheard(run.judged, habits)
+    if problem or habits is None or habits.judged is None:
+        return answer if answer.outcome is Outcome.UNKNOWN else unknown(question, problem)
     again = values_of(habits.judged, habits)
-    if not again.changed.any() or not _follows(habits.judged, run.judged):
+    if not again.changed.any():
         return answer
     known = reference(habits.stream, habits.spec)
     answer = _judge(habits.judged, again, known, invariance, "a stream that repeats itself")
@@ -131,6 +133,18 @@ def undecided(run: Run) -> bool:
     if changed:
         return changed < ENOUGH
     return MIXES.search(run.source) is not None or by_hand(run.events, np.unique(run.judged.seqs).tolist())
+
+
+def _unheard(found: Pass, habits: Run | None) -> str:
+    """Why the run on a stream that repeats itself says nothing; empty when it can be judged."""
+    asked = "the script may mix its probabilities with a cache, and the text that repeats itself tells nothing: "
+    if habits is None:
+        return asked + "that run was not made"
+    missing = no_pass(habits, Question.NORMALISATION)
+    if missing is not None:
+        return asked + missing.reason
+    assert habits.judged is not None
+    return "" if _follows(habits.judged, found) else asked + "its order of scoring hangs on the text"
 
 
 def _follows(found: Pass, first: Pass) -> bool:

@@ -39,25 +39,33 @@ def first_changed(run: Run, cut: Cut) -> NDArray[np.int64]:
     return np.flatnonzero(own & before & (seqs == call) & (np.arange(where.size) >= cut.index)).astype(np.int64)
 
 
-def told_of_itself(a: Run, b: Run, cut: Cut) -> NDArray[np.int64]:
-    """Stream positions whose row of logits differs between run ``a`` and run ``b``, on the stream varied after ``cut``,
-    though only their own token and later ones do."""
-    assert a.judged is not None
-    chosen = first_changed(a, cut)
+def rows_of(a: Run, b: Run, cut: Cut) -> list[tuple[int, float, float]]:
+    """(stream position, mark in run ``a``, mark in run ``b``) of the rows that `first_changed` names, where both runs
+    told them."""
+    found = a.judged
+    if found is None:
+        return []
     ours, theirs = keys(a.events), {key: seq for seq, key in keys(b.events).items()}
     first = {e.seq: e for e in a.events if e.kind == "Scored"}
     second = {e.seq: e for e in b.events if e.kind == "Scored"}
-    moved = []
-    for index in chosen.tolist():
-        score = int(a.judged.scores[index])
+    told = []
+    for index in first_changed(a, cut).tolist():
+        score = int(found.scores[index])
         one = first.get(int(a.scores.seq[score]))
         two = second.get(theirs.get(ours.get(one.seq, ("", "", 0, 0)), -1)) if one is not None else None
         if one is None or two is None:
             continue
         x, y = _mark(one, score), _mark(two, score - int(one.fields["first"]) + int(two.fields["first"]))
-        if x is not None and y is not None and abs(x - y) > CLOSE * max(1.0, abs(x), abs(y)):
-            moved.append(int(a.judged.positions[index]))
-    return np.array(sorted(set(moved)), np.int64)
+        if x is not None and y is not None:
+            told.append((int(found.positions[index]), x, y))
+    return told
+
+
+def told_of_itself(a: Run, b: Run, cut: Cut) -> NDArray[np.int64]:
+    """Stream positions whose row of logits differs between run ``a`` and run ``b``, on the stream varied after ``cut``,
+    though only their own token and later ones do."""
+    moved = {p for p, x, y in rows_of(a, b, cut) if abs(x - y) > CLOSE * max(1.0, abs(x), abs(y))}
+    return np.array(sorted(moved), np.int64)
 
 
 def _mark(event: Event, score: int) -> float | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.behaviour.align import values_of
 from auditor.behaviour.order import Cut, comparable
-from auditor.behaviour.questions.own_target import told_of_itself
+from auditor.behaviour.questions.own_target import rows_of, told_of_itself
 from auditor.behaviour.run import Run
 
 NEXT = 64
@@ -31,6 +31,8 @@ class Comparison:
     """Why the two could not be compared, or not fully."""
     own: tuple[int, ...] = ()
     """Positions whose distribution noticed the change of their own token (`own_target`)."""
+    own_seen: int = 0
+    """Rows that could be held against each other for that."""
 
     @property
     def differs(self) -> bool:
@@ -54,8 +56,11 @@ def compare(a: Run, b: Run, cut: Cut) -> Comparison:
     positions, losses, other = positions[same_place], losses[same_place], other[same_place]
     moved = losses != other
     problem = f"the varied run scored other tokens, or none, at {lost:,} of the same moments" if lost else ""
+    seen = rows_of(a, b, cut)
     own = () if moved.any() else tuple(told_of_itself(a, b, cut).tolist())
-    return Comparison(cut, int(positions.size), positions[moved], losses[moved], other[moved], problem, own)
+    return Comparison(
+        cut, int(positions.size), positions[moved], losses[moved], other[moved], problem, own, len(seen)
+    )
 
 
 def tests_ahead(a: Run, cut: Cut) -> bool:
