@@ -21,7 +21,6 @@ from auditor.core.types import (
     BehaviourInfo,
     Claim,
     Outcome,
-    Place,
     RecordReady,
     RuleMeta,
     RuleResult,
@@ -54,8 +53,6 @@ NO_BEHAVIOUR = (
     "The behaviour witness did not run: {}. Nothing here was executed; "
     "what only a run can show (prefix invariance, normalisation, byte counts) is not covered."
 )
-NEARLY = 0.003
-"""Relative distance up to which a logged score stands for a claimed one that no log has."""
 PROBE_CPU_SECONDS = 120.0
 """Of the host: reading the events of a long run."""
 
@@ -216,7 +213,7 @@ def _hear_behaviour(submission: Submission, options: Options, state: _State) -> 
         state.behaviour = behaviour.not_run(submission, reason)
         return
     record = state.facts.get(Witness.RECORD)
-    stated = headline_lines(submission, record.value) if isinstance(record, Answer) else ()
+    stated = _stated(submission, record.value, state) if isinstance(record, Answer) else ()
     executed = record.value.templates.executed if isinstance(record, Answer) else {}
     request = behaviour.Request(
         options.unsandboxed, options.run_seconds, options.witness_dir, tuple(stated), executed, options.on_progress
@@ -228,6 +225,17 @@ def _hear_behaviour(submission: Submission, options: Options, state: _State) -> 
     else:
         state.facts[Witness.BEHAVIOUR] = Answer(heard.value.facts)
         state.behaviour = behaviour.info(submission, heard.value)
+
+
+def _stated(submission: Submission, facts: Any, state: _State) -> tuple[str, ...]:
+    """The log lines by which the toy run's score is chosen; where only a near one is there, that is noted."""
+    from auditor.record.claimed import headline_lines, nearest_lines
+
+    near = nearest_lines(submission, facts)
+    if near:
+        said = "No log states the claimed score; the toy run is judged by the nearest line"
+        state.notes.append(f"{said}: {near[0].strip()[:120]}")
+    return headline_lines(submission, facts) or near
 
 
 def _run_witness(
@@ -247,6 +255,7 @@ def _run_witness(
 
 
 def _source_facts(submission: Submission, options: Options, state: _State) -> Any:
+    from auditor.record.claimed import foreign, headline_lines
     from auditor.source import analyse
 
     record = state.facts.get(Witness.RECORD)
@@ -254,35 +263,7 @@ def _source_facts(submission: Submission, options: Options, state: _State) -> An
         return analyse(submission, executed=_executed(submission, options, state))
     facts = record.value
     told = analyse(submission, executed=facts.templates.executed, headline=headline_lines(submission, facts))
-    return replace(told, foreign=_foreign(facts))
-
-
-def _foreign(facts: Any) -> str:
-    """A sentence when no print call of the code, whatever its number formats, can have written the headline's lines."""
-    strange = {(u.at.log, u.at.line) for u in facts.templates.unprintable if u.same_words is None}
-    stated = [at for _, at in facts.metric.logged_as]
-    if not stated or not all((at.log, at.line) in strange for at in stated):
-        return ""
-    what = "nothing in it can have printed the line of the claimed score"
-    return f"the code is not the one that was scored: {what} ({stated[0]})"
-
-
-def headline_lines(submission: Submission, facts: Any) -> tuple[str, ...]:
-    """The log lines that state the score that the submission claims."""
-    logs = {log.path: log.lines for log in submission.logs}
-    places = [at for _, at in facts.metric.logged_as if at.log in logs and at.line is not None]
-    places = places or [at for at in nearest_lines(facts) if at.log in logs and at.line is not None]
-    return tuple(logs[at.log][at.line - 1] for at in places if at.line <= len(logs[at.log]))
-
-
-def nearest_lines(facts: Any) -> list[Place]:
-    """Where a score stands in the logs that is nearly the claimed one, which none is exactly."""
-    claimed = facts.metric.headline
-    if claimed is None:
-        return []
-    scored = [e for run in facts.runs for e in run.evaluations if e.val_bpb is not None]
-    near = [e for e in scored if abs(e.val_bpb.value - claimed) <= NEARLY * claimed]
-    return [e.at for e in sorted(near, key=lambda e: abs(e.val_bpb.value - claimed))[:1]]
+    return replace(told, foreign=foreign(facts))
 
 
 def _executed(submission: Submission, options: Options, state: _State) -> Mapping[str, frozenset[int]]:

@@ -69,11 +69,13 @@ def logged(submission: Submission) -> tuple[tuple[str, ...], Mapping[str, frozen
     """The log lines of the claimed score, and the lines of code that the logs show to have run; none when the record
     cannot be read."""
     from auditor.record import analyse
+    from auditor.record.claimed import headline_lines, nearest_lines
 
     record = contained(lambda: analyse(submission), seconds=RULE_SECONDS)
     if not isinstance(record, Answer):
         return (), {}
-    return engine.headline_lines(submission, record.value), record.value.templates.executed
+    lines = headline_lines(submission, record.value) or nearest_lines(submission, record.value)
+    return lines, record.value.templates.executed
 
 
 def _asked(submission: Submission, facts: TraceFacts, rules: Mapping[str, Rule]) -> list[RuleResult]:

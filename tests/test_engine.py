@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import auditor.record
 from auditor import engine
 from auditor.core.rule import Rule, Ruled
 from auditor.core.submission import Problem, Submission
@@ -90,6 +91,7 @@ def witnesses(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., Any]]:
 
     fake_source, fake_record = ModuleType("auditor.source"), ModuleType("auditor.record")
     fake_source.__dict__["analyse"] = source
+    fake_record.__dict__["__path__"] = list(auditor.record.__path__)
     fake_record.__dict__.update(analyse=record, executed_lines=lambda submission: steps["executed"](submission))
     monkeypatch.setitem(sys.modules, "auditor.source", fake_source)
     monkeypatch.setitem(sys.modules, "auditor.record", fake_record)

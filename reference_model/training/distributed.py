@@ -83,6 +83,7 @@ def started(device: str | None = None) -> Iterator[Process]:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
         yield process
+        process.barrier()  # the group is taken down once nobody still talks in it
     finally:
         if world > 1:
             gc.collect()  # what DistributedDataParallel leaves in circles aborts the process when it outlives the group

@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from reference_model.optim.muon import COEFFICIENTS, Muon, normalise_rows, update_scale, zeropower
+from reference_model.training.distributed import started
 
 BAND = (0.68, 1.135)
 """Of the singular values after five steps, where each was at least a hundredth of the matrix's norm: the polynomial's
@@ -149,11 +149,10 @@ def three_steps(params: list[nn.Parameter]) -> list[Tensor]:
 
 
 def _process(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE="2")
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    torch.save(three_steps(parameters()), Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    with started("cpu"):
+        torch.save(three_steps(parameters()), Path(folder) / f"{rank}.pt")
 
 
 @pytest.mark.slow

@@ -181,6 +181,7 @@ def one_of_two(rank: int, folder: str) -> None:
     config = EvalConfig(seq_len=8, stride=3, batch_seqs=4)
     found = sliding_score(Recurrent(), stream(61), table(), config, rank=rank, world_size=2)
     Path(folder, f"{rank}.json").write_text(json.dumps(asdict(found)))
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
