@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from auditor import __version__, cli_bpb
+from auditor.cli_output import Misuse, deliver, parse_formats, screen, write
 from auditor.core.types import Verdict, Witness
-
-if TYPE_CHECKING:
-    from auditor.core.types import AuditReport
 
 EXIT = {
     Verdict.NO_VIOLATION_FOUND: 0,
@@ -28,8 +25,6 @@ EXIT = {
 USAGE, FAILED, INTERRUPTED = 2, 3, 130
 
 SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
-FORMATS = ("text", "json", "markdown")
-LATER_FORMATS = ("sarif", "github", "html")
 COMMANDS = ("audit", "probe", "bpb", "rules", "explain", "doctor")
 LATER_COMMANDS = ("rerun", "sweep", "board")
 
@@ -43,10 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Misuse(Exception):
-    """Wrong usage: the message is one sentence."""
 
 
 @app.callback(invoke_without_command=True)
@@ -113,14 +104,14 @@ def audit(
             ignore_suppressions=ignore_suppressions, timings=verbose,
         )  # fmt: skip
         if show_source is not None:
-            _write(engine.numbered_source(Path(path), show_source, options))
+            write(engine.numbered_source(Path(path), show_source, options))
             return 0
         from auditor.report.progress import waiting
 
         with waiting(f"auditing {path}"):
             report = engine.audit(Path(path), options)
         for name, file in outputs:
-            _deliver(report, name, file, verbose)
+            deliver(report, name, file, verbose)
         return exit_code(report.verdict, least)
 
     raise typer.Exit(guarded(body, verbose))
@@ -165,7 +156,7 @@ def probe(
             Path(path), Path(replay) if replay else None, other_script, unsandboxed, form, seconds,
             Path(witness_dir) if witness_dir else None, timeline, base, submission or None,
         )  # fmt: skip
-        return cli_probe.run(asked, _write, *_screen(True))
+        return cli_probe.run(asked, write, *screen(True))
 
     raise typer.Exit(guarded(body, verbose))
 
@@ -181,7 +172,7 @@ def rules() -> None:
         from auditor.report.rules import listing
         from rules import load_rules
 
-        _write(listing(load_rules()))
+        write(listing(load_rules()))
         return 0
 
     raise typer.Exit(guarded(body, False))
@@ -204,7 +195,7 @@ def explain(rule_id: Annotated[str, typer.Argument(metavar="RULE_ID")] = "") -> 
             raise Misuse(
                 f"there is no rule {rule_id!r}{hint}" if rule_id else "name a rule; golf-audit rules lists them"
             )
-        _write(explanation(known[rule_id]))
+        write(explanation(known[rule_id]))
         return 0
 
     raise typer.Exit(guarded(body, False))
@@ -222,30 +213,10 @@ def doctor(
         if form not in ("text", "json"):
             raise Misuse(f"doctor prints text or json; not {form!r}")
         seen = machine.examine()
-        _write(machine.as_json(seen) if form == "json" else machine.as_text(seen))
+        write(machine.as_json(seen) if form == "json" else machine.as_text(seen))
         return 0
 
     raise typer.Exit(guarded(body, False))
-
-
-def parse_formats(asked: list[str]) -> list[tuple[str, str | None]]:
-    """``json=FILE`` to (name, file); raises `Misuse` for an unknown format, or two formats on one output."""
-    outputs: list[tuple[str, str | None]] = []
-    for item in asked or ["text"]:
-        name, equals, file = item.partition("=")
-        if name in LATER_FORMATS:
-            raise Misuse(f"the format {name} comes with a later version; this one has {', '.join(FORMATS)}")
-        if name not in FORMATS:
-            raise Misuse(f"unknown format {name!r}: use {', '.join(FORMATS)}, each also as FORMAT=FILE")
-        if equals and not file:
-            raise Misuse(f"--format {name}= names no file")
-        outputs.append((name, file or None))
-    targets = [file for _, file in outputs]
-    if len(set(targets)) < len(targets):
-        raise Misuse(
-            "two formats would go to the same place: give all but one a file of its own, as --format json=FILE"
-        )
-    return sorted(outputs, key=lambda output: output[1] is None)
 
 
 def parse_witnesses(text: str, default: tuple[Witness, ...], no_probe: bool) -> tuple[Witness, ...]:
@@ -280,55 +251,6 @@ def _date(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise Misuse(f"--as-of takes a date as YYYY-MM-DD; not {text!r}") from None
-
-
-def _deliver(report: AuditReport, name: str, file: str | None, verbose: bool) -> None:
-    text = _render(report, name, file is None, verbose)
-    if file is None:
-        _write(text)
-        return
-    try:
-        Path(file).write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise Misuse(f"cannot write {file}: {error.strerror or error}") from error
-
-
-def _render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) -> str:
-    if name == "json":
-        from auditor.report import json as machine
-
-        return machine.render(report)
-    if name == "markdown":
-        from auditor.report import markdown
-
-        return markdown.render(report)
-    from auditor.report import terminal
-
-    width, color = _screen(to_terminal)
-    return terminal.render(report, width=width, color=color, verbose=verbose)
-
-
-def _screen(to_terminal: bool) -> tuple[int, bool]:
-    """Columns, and whether colour is wanted there."""
-    on_tty = to_terminal and sys.stdout is not None and sys.stdout.isatty()
-    color = on_tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = os.get_terminal_size(sys.stdout.fileno()).columns if on_tty else 80
-    return width or 80, color
-
-
-def _write(text: str) -> None:
-    """Print; what the output's encoding cannot hold becomes an escape.
-
-    A reader who has left (``| head``) or never was there (``>&-``) is no error: the exit code stays the verdict's.
-    """
-    if sys.stdout is None:
-        return
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def guarded(body: Callable[[], int], verbose: bool) -> int:

@@ -78,15 +78,16 @@ def bpb(
     verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks when something fails.")] = False,
 ) -> None:
     """Score an artifact by the reference implementation: bits per byte, without running the submission's code."""
-    from auditor import cli
+    from auditor import cli, cli_output
 
     def body() -> int:
         given = {"artifact": artifact, "preset": preset, "data": data}
         missing = [f"--{name}" for name, value in given.items() if not value]
         if missing:
-            raise cli.Misuse(f"bpb needs {' and '.join(missing)}")
+            raise cli_output.Misuse(f"bpb needs {' and '.join(missing)}")
         more = Path(weights) if weights else None
-        return run(Asked(Path(artifact), preset, Path(data), more, tuple(settings or ()), whole, ttt, form), cli._write)
+        asked = Asked(Path(artifact), preset, Path(data), more, tuple(settings or ()), whole, ttt, form)
+        return run(asked, cli_output.write)
 
     raise typer.Exit(cli.guarded(body, verbose))
 

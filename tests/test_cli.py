@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from auditor import __version__, cli
+from auditor import __version__, cli, cli_output
 from auditor.core.types import Verdict, Witness
 from auditor.report.json import schema
 from tests.support import heeds_interrupts
@@ -220,7 +220,7 @@ class TestPieces:
         assert cli.parse_witnesses("source,behaviour", default, True) == (Witness.SOURCE,)
 
     def test_files_are_written_before_the_terminal(self) -> None:
-        assert cli.parse_formats(["text", "json=a"]) == [("json", "a"), ("text", None)]
+        assert cli_output.parse_formats(["text", "json=a"]) == [("json", "a"), ("text", None)]
 
 
 class TestCatalogue:

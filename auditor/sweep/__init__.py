@@ -1,0 +1,1 @@
+"""Audits of a whole repository's pull requests, kept in one store."""
