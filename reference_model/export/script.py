@@ -10,7 +10,7 @@ import copy
 import glob
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +87,8 @@ def train(
     """Train ``model`` until its steps or its time are over; it then holds the averaged weights."""
     log = print if process.is_main else _silent
     config = preset.train
+    seconds = max(config.max_wallclock_seconds - config.reserve_seconds, 0.0)
+    schedule = replace(config, max_wallclock_seconds=seconds)
     on_cuda = process.device.type == "cuda"
     loss_of = wrapped(model, process, compiled=on_cuda)
     orthogonalise = torch.compile(zeropower, dynamic=False) if on_cuda else zeropower
@@ -107,7 +109,7 @@ def train(
         if last:
             break
         began = _now(process)
-        factor = lr_factor(step, elapsed_ms, config)
+        factor = lr_factor(step, elapsed_ms, schedule)
         if factor < config.late_qat_threshold:
             set_fake_quant(model, partial(fake_quantise, bits=config.qat_bits), banks=config.qat_banks)
         set_lr(optimizers, factor)
@@ -125,16 +127,17 @@ def train(
                 f"step:{step}/{config.iterations} train_loss:{loss.item():.4f} "
                 f"train_time:{elapsed_ms:.0f}ms step_avg:{elapsed_ms / step:.2f}ms"
             )
-        over = config.max_wallclock_seconds > 0 and process.any(elapsed_ms >= 1000.0 * config.max_wallclock_seconds)
+        over = seconds > 0 and process.any(elapsed_ms >= 1000.0 * seconds)
     if over:
         log(f"stopping_early: wallclock_cap train_time:{elapsed_ms:.0f}ms step:{step}/{config.iterations}")
     log(f"training finished: train_time:{elapsed_ms:.0f}ms steps:{step}")
-    if swa.count > 0:
-        log(f"swa:applying averaged {swa.count} checkpoints")
-        load_average(model, swa.average())
-    elif ema is not None:
+    set_fake_quant(model, None, banks=True)
+    if ema is not None:
         log("ema:applying EMA weights")
         load_average(model, ema.average())
+    elif swa.count > 0:
+        log(f"swa:applying averaged {swa.count} checkpoints")
+        load_average(model, swa.average())
 
 
 def _warm_up(

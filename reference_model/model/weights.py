@@ -1,19 +1,19 @@
 """Weights that a script of the seeds saved (``final_model.pt``), into the model of a preset.
 
-Such a file comes from a stranger: it is read by `torch.load` with ``weights_only``, which runs no code of it.
+Such a file comes from a stranger: it is read as data (`artifact.saved`), and nothing of it is ever run.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from reference_model.artifact.compress import MAX_RAW
+from reference_model.artifact.saved import SavedError, load_saved
 from reference_model.config import ModelConfig
 from reference_model.model.names import banked, own_names, unbanked
 from reference_model.model.transformer import GPT
@@ -28,13 +28,11 @@ class WeightsError(ValueError):
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by the model's names, float32, banks taken apart. Raises `WeightsError`."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = load_saved(path.read_bytes(), MAX_RAW)
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path} holds something else than plain tensors") from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is no file of weights, or a damaged one") from error
+    except SavedError as error:
+        raise WeightsError(f"{path} is no file of weights: {error}") from error
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
         raise WeightsError(f"{path} holds no table of tensors")
     return unbanked(own_names({str(name): tensor.float() for name, tensor in found.items()}))
