@@ -1,4 +1,4 @@
-"""What a judged re-run says: the outcome with its reasons, stated against measured, seed by seed, and the statistics."""
+"""What a judged re-run says: outcome and reasons, stated against measured, seed by seed, and the statistics."""
 
 from __future__ import annotations
 
