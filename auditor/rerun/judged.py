@@ -76,6 +76,12 @@ class Statistics:
     tolerance: float
     """By how much, in bits per byte, a measured mean may be worse than the stated one."""
     tolerance_why: str
+    gap: float | None = None
+    """Measured less stated, like against like: positive is worse than claimed."""
+    gap_p: float | None = None
+    """Welch's one-sided p of the measured seeds being no worse than the claimed ones, where both have two or more."""
+    same_seed_std: float | None = None
+    """Pooled deviation of runs of one and the same seed, where a seed ran more than once."""
     tests: tuple[RowTest, ...] = ()
 
 

@@ -1,0 +1,189 @@
+"""What is seen in the record of a re-run, sign by sign, each with the sentence that says it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from auditor.record.facts import BUDGET_SECONDS, Over
+from auditor.record.sizes import CAP, decide
+from auditor.rerun import times
+from auditor.rerun.claimed import Claimed
+from auditor.rerun.compare import FAR, Comparison
+from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
+from auditor.rerun.figures import score_of
+
+
+class Sign(StrEnum):
+    """What a record can show; see ``auditor.rerun.outcome`` for the order in which signs decide."""
+
+    HARNESS = "the harness failed"
+    SETUP = "the set-up failed"
+    OVER_CAP = "over the cap"
+    OVER_TIME = "over the time"
+    WORSE = "worse than claimed"
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "killed at the limit"
+    CRASHED = "crashed"
+    UNEQUAL = "not the competition's machine"
+    OPEN = "open"
+
+
+@dataclass(slots=True)
+class Signs:
+    """Sentences by sign, and what is worth telling but decides nothing."""
+
+    sentences: dict[Sign, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> frozenset[Sign]:
+        """The signs that were seen."""
+        return frozenset(self.sentences)
+
+    def add(self, sign: Sign, sentence: str) -> None:
+        """Note that ``sign`` was seen."""
+        self.sentences.setdefault(sign, []).append(sentence)
+
+
+_ENDS = {
+    SeedEnd.OUT_OF_MEMORY: Sign.OUT_OF_MEMORY,
+    SeedEnd.TIMED_OUT: Sign.TIMED_OUT,
+    SeedEnd.CRASHED: Sign.CRASHED,
+}
+
+
+def gather(record: RerunRecord, claimed: Claimed, comparison: Comparison) -> Signs:
+    """All signs of ``record`` against ``claimed``."""
+    signs = Signs()
+    if record.harness_error:
+        signs.add(Sign.HARNESS, record.harness_error)
+    if record.setup_error:
+        signs.add(Sign.SETUP, record.setup_error)
+    _machine(signs, record, claimed)
+    _ends(signs, record)
+    for run in record.seeds:
+        if run.end is SeedEnd.FINISHED:
+            _figures(signs, run)
+            _size(signs, run, record, claimed)
+            _time(signs, run, record, claimed)
+    if not record.hardware.toy:
+        score_signs(signs, comparison, counts=record.hardware.equivalent)
+    signs.notes.extend(record.notes)
+    return signs
+
+
+def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) -> None:
+    """What the scores say; where the machine does not count they are only told."""
+    gap, room = comparison.gap, comparison.tolerance
+    if gap is None:
+        signs.add(Sign.OPEN, f"the claim could not be compared: {comparison.how}")
+        return
+    figures = comparison.statistics
+    shown = f"{figures.mean:.4f} measured" if figures.mean is not None else ""
+    shown += f", {figures.stated_mean:.4f} claimed" if figures.stated_mean is not None else ""
+    told = f"{shown}: {abs(gap):.4f} bits per byte {'worse' if gap > 0 else 'better'} ({comparison.how})"
+    if not counts:
+        signs.notes.append(f"{told}, which counts for nothing on this machine")
+        return
+    if not comparison.refuted:
+        signs.notes.append(f"{told}, within the tolerance of {room:.4f}" if gap > -room else f"{told} than claimed")
+        return
+    reach = (
+        f"no other machine or library has been seen to move an honest run by {FAR:g}"
+        if comparison.far else "another library or machine has been seen to move an honest run that far: compare them"
+    )  # fmt: skip
+    signs.add(Sign.WORSE, f"{told}, beyond the tolerance of {room:.4f}; {reach}")
+
+
+def _machine(signs: Signs, record: RerunRecord, claimed: Claimed) -> None:
+    box = record.hardware
+    if box.equivalent:
+        return
+    if box.toy:
+        signs.add(Sign.UNEQUAL, "toy world on a CPU: it shows that the script runs; no claim can be settled by it")
+        return
+    what = ", ".join(dict.fromkeys(box.gpus)) or "no GPU that was seen"
+    number = f"{len(box.gpus)} x {what}" if box.gpus else what
+    signs.add(
+        Sign.UNEQUAL, f"not 8 H100 (SXM) with 8 processes but {number}, {box.processes} processes: "
+        "seconds and scores of it neither confirm nor refute the claim",
+    )  # fmt: skip
+    for what, stated, field_name in (("steps", claimed.steps, "steps"), ("tokens", claimed.tokens, "tokens")):
+        done = min((n for run in record.seeds if (n := getattr(run, field_name)) is not None), default=None)
+        if done is not None and stated:
+            signs.notes.append(f"{what}: {done:,} of the claimed {stated:,} ({done / stated:.0%})")
+
+
+def _ends(signs: Signs, record: RerunRecord) -> None:
+    for run in record.seeds:
+        sign = _ENDS.get(run.end)
+        if sign is not None:
+            signs.add(sign, f"{_name(run)}: {run.reason or sign.value}")
+    finished = [run.seed for run in record.seeds if run.end is SeedEnd.FINISHED]
+    missing = [seed for seed in record.asked_seeds if seed not in finished]
+    if missing:
+        signs.add(Sign.OPEN, f"not finished: seed {', '.join(map(str, missing))}")
+    elif not finished and not record.setup_error and not record.harness_error:
+        signs.add(Sign.OPEN, "no run finished")
+
+
+def _figures(signs: Signs, run: SeedRun) -> None:
+    """A finished run must have a usable score, and no figure in it that cannot be one."""
+    if run.headline is None:
+        signs.add(Sign.OPEN, f"{_name(run)}: no score was found in its log")
+    elif score_of(run) is None:
+        signs.add(Sign.OPEN, f"{_name(run)}: its score is no usable number")
+    numbers = (
+        run.seconds, run.train_seconds, run.eval_seconds, run.stated_train_seconds, run.stated_eval_seconds,
+        run.artifact_bytes, run.code_bytes, run.steps, run.tokens,
+    )  # fmt: skip
+    spans = (moment for span in run.phases for moment in (span.start, span.end - span.start))
+    if any(n is not None and not _usable(n) for n in (*numbers, *spans)):
+        signs.add(Sign.OPEN, f"{_name(run)}: a figure of the record is damaged")
+
+
+def _size(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> None:
+    """The bytes on disk against the cap; code counts as shipped and, in the milder reading, compressed."""
+    cap, artifact, total = min(record.cap_bytes, CAP), run.artifact_bytes, run.bytes_total
+    if artifact is not None and artifact > cap:
+        signs.add(Sign.OVER_CAP, f"{_name(run)}: the artifact alone has {artifact:,} bytes, the cap is {cap:,}")
+        return
+    if total is None or artifact is None:
+        signs.add(Sign.OPEN, f"{_name(run)}: the artifact's size was not measured")
+        return
+    if total <= cap or record.hardware.toy:
+        return
+    packed = None if claimed.code_packed is None else artifact + claimed.code_packed
+    entry = None if claimed.entry_bytes is None else artifact + claimed.entry_bytes
+    verdict, why = decide(claimed=None, logged=None, shipped=total, packed=packed, model=artifact, entry_only=entry)
+    if verdict is Over.OVER or packed is None or cap < CAP:
+        signs.add(Sign.OVER_CAP, f"{_name(run)}: {total:,} bytes of artifact and code, the cap is {cap:,}")
+    else:
+        signs.notes.append(f"{_name(run)}: disputed size: {why}")
+
+
+def _time(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> None:
+    """Seconds against the budgets; only the record track has them."""
+    if not claimed.record_track or record.hardware.toy:
+        return
+    for name, readings, limit in (
+        ("training", times.training(run), record.limit_train), ("evaluation", times.evaluation(run), record.limit_eval)
+    ):  # fmt: skip
+        budget = min(limit, BUDGET_SECONDS)
+        if not any(r.decides for r in readings):
+            signs.add(Sign.OPEN, f"{_name(run)}: the time of {name} was not measured")
+        elif times.over(readings, budget):
+            signs.add(Sign.OVER_TIME, f"{_name(run)}: {name} took more than {budget:g} s: {times.told(readings)}")
+        elif times.disputed(readings, budget):
+            signs.notes.append(f"{_name(run)}: {name} is over {budget:g} s by some readings: {times.told(readings)}")
+
+
+def _usable(number: object) -> bool:
+    """A finite number from zero; a bool or a text, which a forged record may hold, is none."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number >= 0
+
+
+def _name(run: SeedRun) -> str:
+    return "the run" if run.seed is None else f"seed {run.seed}"
