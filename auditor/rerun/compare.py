@@ -110,7 +110,7 @@ def _pairs(claimed: Claimed, scored: Scored, base: float) -> list[_Pair]:
     else:
         values = [score for _, score in scored]
         wide = min(base + _seed_noise(claimed, values), WIDEST)
-        how = f"the mean of {_count(len(values))} against the stated score"
+        how = f"{'the mean of ' * (len(values) > 1)}{_count(len(values))} against the stated score"
         found.append(_Pair(statistics.fmean(values) - claimed.score, max(wide, base), how))
     return found
 

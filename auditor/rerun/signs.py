@@ -81,9 +81,9 @@ def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) ->
         signs.add(Sign.OPEN, f"the claim could not be compared: {comparison.how}")
         return
     figures = comparison.statistics
-    shown = f"{figures.mean:.4f} measured" if figures.mean is not None else ""
-    shown += f", {figures.stated_mean:.4f} claimed" if figures.stated_mean is not None else ""
-    told = f"{shown}: {abs(gap):.4f} bits per byte {'worse' if gap > 0 else 'better'} ({comparison.how})"
+    shown = f"{figures.mean:.5f} measured" if figures.mean is not None else ""
+    shown += f", {figures.stated_mean:.5f} claimed" if figures.stated_mean is not None else ""
+    told = f"{shown}: {abs(gap):.5f} bits per byte {'worse' if gap > 0 else 'better'} ({comparison.how})"
     if not counts:
         signs.notes.append(f"{told}, which counts for nothing on this machine")
         return
@@ -91,8 +91,8 @@ def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) ->
         signs.notes.append(f"{told}, within the tolerance of {room:.4f}" if gap > -room else f"{told} than claimed")
         return
     reach = (
-        f"no other machine or library has been seen to move an honest run by {FAR:g}"
-        if comparison.far else "another library or machine has been seen to move an honest run that far: compare them"
+        f"on 8 H100 no difference of machine or library has been seen to reach {FAR:g}"
+        if comparison.far else "another library or machine has been seen to reach that: compare the environments"
     )  # fmt: skip
     signs.add(Sign.WORSE, f"{told}, beyond the tolerance of {room:.4f}; {reach}")
 
