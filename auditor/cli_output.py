@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from auditor.core.types import AuditReport
 
-FORMATS = ("text", "json", "markdown")
-LATER_FORMATS = ("sarif", "github", "html")
+FORMATS = ("text", "json", "markdown", "sarif", "github", "html")
 
 
 class Misuse(Exception):
@@ -23,8 +24,6 @@ def parse_formats(asked: list[str]) -> list[tuple[str, str | None]]:
     outputs: list[tuple[str, str | None]] = []
     for item in asked or ["text"]:
         name, equals, file = item.partition("=")
-        if name in LATER_FORMATS:
-            raise Misuse(f"the format {name} comes with a later version; this one has {', '.join(FORMATS)}")
         if name not in FORMATS:
             raise Misuse(f"unknown format {name!r}: use {', '.join(FORMATS)}, each also as FORMAT=FILE")
         if equals and not file:
@@ -52,14 +51,9 @@ def deliver(report: AuditReport, name: str, file: str | None, verbose: bool) -> 
 
 def render(report: AuditReport, name: str, to_terminal: bool, verbose: bool) -> str:
     """The report as text in format ``name``; ``to_terminal``: as wide and as colourful as standard output is."""
-    if name == "json":
-        from auditor.report import json as machine
-
-        return machine.render(report)
-    if name == "markdown":
-        from auditor.report import markdown
-
-        return markdown.render(report)
+    if name != "text":
+        renderer: Callable[[AuditReport], str] = importlib.import_module(f"auditor.report.{name}").render
+        return renderer(report)
     from auditor.report import terminal
 
     width, color = screen(to_terminal)

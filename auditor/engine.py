@@ -29,6 +29,7 @@ from auditor.core.types import (
 )
 from auditor.core.verdict import judge
 from auditor.core.withdrawn import softened, withdrawal
+from auditor.engine_exhibits import gathered
 from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
@@ -151,6 +152,7 @@ def audit_submission(
     judgement = judge(results, metas, required=options.witnesses, ran=ran, unread=unread)
     if state.behaviour.not_run:
         state.notes.append(NO_BEHAVIOUR.format(state.behaviour.not_run))
+    exhibits = gathered(submission, results, state.facts.get(Witness.RECORD), state.notes)
     return AuditReport(
         tool_version=__version__,
         edition=edition(options.as_of),
@@ -166,6 +168,7 @@ def audit_submission(
         settings=describe.settings(submission),
         verdict_reason=judgement.reason,
         behaviour=state.behaviour,
+        exhibits=exhibits,
     )
 
 

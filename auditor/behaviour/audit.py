@@ -102,7 +102,7 @@ def info(submission: Submission, heard: Heard) -> BehaviourInfo:
         attempts=facts.attempts, toy_settings=len(facts.changes), passes=len(facts.passes),
         answers=tuple((a.question.value, a.outcome, a.reason) for _, a in sorted(facts.answers.items())),
         witness_files=heard.written, seconds=facts.seconds, peak_bytes=facts.peak_bytes,
-        smoke=smoke_info(submission, facts.smoke),
+        smoke=smoke_info(submission, facts.smoke), picture=facts.picture,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from auditor.core.exhibits import Picture
 from auditor.core.types import Confidence, Outcome
 
 
@@ -154,6 +155,8 @@ class TraceFacts:
     headline: str = ""
     passes: tuple[PassInfo, ...] = ()
     timeline: tuple[Moment, ...] = ()
+    picture: Picture | None = None
+    """Run A drawn; None where nothing was scored or trained on."""
     changes: tuple[tuple[str, str, str, str], ...] = ()
     """Scaled-down knobs: (name, from, to, how)."""
     smoke: Smoke = Smoke()

@@ -14,6 +14,7 @@ from auditor.behaviour.align import after, last_key, placed_as
 from auditor.behaviour.facts import HABITS, Answer, Question, Spot, TraceFacts
 from auditor.behaviour.host import GuestGone, RunLog, WireError
 from auditor.behaviour.order import EARLY, Cut, comparable, cuts
+from auditor.behaviour.picture import picture
 from auditor.behaviour.questions.control import Control, lost, needed, whole
 from auditor.behaviour.questions.every import ask_all
 from auditor.behaviour.questions.normalisation import undecided
@@ -280,6 +281,7 @@ def _facts(submission: Submission, trial: Trial, answers: dict[Question, Answer]
         headline=a.headline.text.strip()[:200] if a is not None and a.headline is not None else "",
         passes=passes_of(a) if reached and a is not None else (),
         timeline=timeline(a) if a is not None else (),
+        picture=picture(a, trial.comparisons) if a is not None else None,
         changes=tuple((c.name, c.old or "", c.new, c.how) for c in plan.changes),
         smoke=smoke.block(submission, a, trial.built),
         level=trial.level,

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from auditor.core.exhibits import Exhibits, Picture
+
 
 class Ruling(StrEnum):
     """What the competition's authorities say of a pattern."""
@@ -225,6 +227,8 @@ class BehaviourInfo:
     seconds: float = 0.0
     peak_bytes: int = 0
     smoke: SmokeInfo = SmokeInfo()
+    picture: Picture | None = None
+    """What the run scored and trained on, and when; None where nothing ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +251,5 @@ class AuditReport:
     """Launch settings in force: (name, value, origin)."""
     verdict_reason: str = ""
     behaviour: BehaviourInfo = BehaviourInfo()
+    exhibits: Exhibits = field(default_factory=Exhibits)
+    """Curves, bars and lines of source for the formats that show them."""
