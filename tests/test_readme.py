@@ -76,7 +76,7 @@ def test_every_option_and_exit_code_is_in_the_readme() -> None:
     assert codes == set(re.findall(r"^\| (\d+) \|", text, re.M))
     own = {line.split("|")[1].strip() for line in text.splitlines() if re.match(r"\| \d+ \|.*\|.*\|$", line)}
     assert {str(code) for code in (*cli.EXIT.values(), cli_probe.REPRODUCED, cli_probe.NOT_REPRODUCED)} <= own
-    for name in (*cli.LATER_COMMANDS, *cli_output.LATER_FORMATS):
+    for name in (*cli.LATER_COMMANDS, *cli_output.FORMATS):
         assert f"`{name}`" in text, name
     assert all(f"*{witness.value}*" in text for witness in engine.BUILT)
 
