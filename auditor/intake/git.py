@@ -34,6 +34,8 @@ _SAFE = (
     "core.sshCommand=false",
     "--no-pager",
 )
+SAFE_GIT = ("git", *_SAFE)
+"""The beginning of every git command: nothing that a repository's own configuration names is run."""
 DEFAULT_BASE = "origin/main"
 FALLBACK_BASES = (DEFAULT_BASE, "upstream/main", "origin/master", "main", "master")
 
@@ -78,9 +80,9 @@ def _resolves(top: Path, name: str) -> bool:
     return _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}") is not None
 
 
-def _git(top: Path, *args: str) -> bytes | None:
-    """Standard output of one git command; None when it fails, takes too long or is not installed."""
-    environment = {
+def environment() -> dict[str, str]:
+    """The environment of every git command: no configuration but the repository's, no network, no prompt."""
+    return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "HOME": "/nonexistent",
         "LC_ALL": "C",
@@ -93,9 +95,13 @@ def _git(top: Path, *args: str) -> bytes | None:
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_ATTR_NOSYSTEM": "1",
     }
+
+
+def _git(top: Path, *args: str) -> bytes | None:
+    """Standard output of one git command; None when it fails, takes too long or is not installed."""
     try:
         run = subprocess.run(
-            ["git", *_SAFE, "-C", str(top), *args], capture_output=True, timeout=TIMEOUT_S, env=environment,
+            [*SAFE_GIT, "-C", str(top), *args], capture_output=True, timeout=TIMEOUT_S, env=environment(),
             stdin=subprocess.DEVNULL, check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
