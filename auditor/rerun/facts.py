@@ -98,11 +98,18 @@ class SeedRun:
     train_seconds: float | None = None
     """Of the harness's clock: the phases that a rule reading of RULES.md counts as training."""
     eval_seconds: float | None = None
+    """Of the harness's clock: what the score needs, inside the script's own timers where it states them."""
+    train_seconds_strict: float | None = None
+    """With calibration after the training clock."""
+    eval_seconds_strict: float | None = None
+    """With diagnostics, time outside the script's timers, and the warm-up of the evaluation."""
     stated_train_seconds: float | None = None
     """As the script's own log says."""
     stated_eval_seconds: float | None = None
     peak_gpu_bytes: int | None = None
+    """The most that any one GPU held."""
     mean_gpu_watts: float | None = None
+    """Of all GPUs together, in the mean over the run."""
     reason: str = ""
     """Of an end other than finished: the line that tells why."""
     log: str = ""
@@ -159,6 +166,10 @@ class RerunRecord:
     folder: str = ""
     """Where the record lies; not part of it."""
     notes: tuple[str, ...] = ()
+    isolation: str = ""
+    """``bubblewrap`` or ``none``."""
+    limit_other: float = 900.0
+    """Of start-up with warm-up, and again of calibration with serialisation: not counted, but bounded."""
 
 
 def _is_h100(name: str) -> bool:

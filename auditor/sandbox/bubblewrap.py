@@ -25,11 +25,15 @@ NAMESPACES = ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-ses
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A folder or file of the host, under the absolute path ``guest`` inside. Read-only unless ``writable``."""
+    """A folder or file of the host, under the absolute path ``guest`` inside. Read-only unless ``writable``.
+
+    ``device``: a device file below /dev that the guest may use, which a plain bind does not permit.
+    """
 
     host: Path
     guest: str
     writable: bool = False
+    device: bool = False
 
 
 def command(
@@ -59,10 +63,13 @@ def command(
     line += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp"):
         line += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    binds = tuple(binds)
+    for bind in (b for b in binds if b.device):
+        line += ["--dev-bind", str(bind.host), bind.guest]
     line += ["--remount-ro", "/dev"]
     ours = [Bind(Path(prefix), prefix) for prefix in interpreter_prefixes()]
     ours.append(Bind(PACKAGE, f"{GUEST_PACKAGE_ROOT}/{PACKAGE.name}"))
-    for bind in (*ours, *binds):
+    for bind in (*ours, *(b for b in binds if not b.device)):
         for parent in reversed(Path(bind.guest).parents[:-1]):  # by itself bubblewrap locks them to others
             line += ["--perms", "0755", "--dir", str(parent)]
         line += ["--bind" if bind.writable else "--ro-bind", str(bind.host), bind.guest]
