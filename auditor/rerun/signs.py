@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice, pairwise
 
 from auditor.record.facts import BUDGET_SECONDS, Over
 from auditor.record.sizes import CAP, decide
 from auditor.rerun import times
 from auditor.rerun.claimed import Claimed
 from auditor.rerun.compare import FAR, Comparison
-from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
+from auditor.rerun.facts import PhaseKind, RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.figures import score_of
+
+SLACK = 1.0
+"""Seconds by which figures of one run may part."""
+SHARE = 0.02
+"""Of the run's seconds that its phases may leave out."""
+SLOWER = 0.9
+"""Share of the claimed steps below which a run is told to have been slower."""
 
 
 class Sign(StrEnum):
@@ -61,7 +69,8 @@ def gather(record: RerunRecord, claimed: Claimed, comparison: Comparison) -> Sig
         signs.add(Sign.HARNESS, record.harness_error)
     if record.setup_error:
         signs.add(Sign.SETUP, record.setup_error)
-    _machine(signs, record, claimed)
+    _machine(signs, record)
+    _steps(signs, record, claimed)
     _ends(signs, record)
     for run in record.seeds:
         if run.end is SeedEnd.FINISHED:
@@ -97,7 +106,7 @@ def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) ->
     signs.add(Sign.WORSE, f"{told}, beyond the tolerance of {room:.4f}; {reach}")
 
 
-def _machine(signs: Signs, record: RerunRecord, claimed: Claimed) -> None:
+def _machine(signs: Signs, record: RerunRecord) -> None:
     box = record.hardware
     if box.equivalent:
         return
@@ -110,10 +119,18 @@ def _machine(signs: Signs, record: RerunRecord, claimed: Claimed) -> None:
         Sign.UNEQUAL, f"not 8 H100 (SXM) with 8 processes but {number}, {box.processes} processes: "
         "seconds and scores of it neither confirm nor refute the claim",
     )  # fmt: skip
-    for what, stated, field_name in (("steps", claimed.steps, "steps"), ("tokens", claimed.tokens, "tokens")):
-        done = min((n for run in record.seeds if (n := getattr(run, field_name)) is not None), default=None)
-        if done is not None and stated:
-            signs.notes.append(f"{what}: {done:,} of the claimed {stated:,} ({done / stated:.0%})")
+
+
+def _steps(signs: Signs, record: RerunRecord, claimed: Claimed) -> None:
+    """Steps and tokens against the claimed ones: all that another machine can compare, else told where they differ."""
+    if record.hardware.toy:
+        return
+    for what, stated in (("steps", claimed.steps), ("tokens", claimed.tokens)):
+        done = min((n for run in record.seeds if (n := getattr(run, what)) is not None), default=None)
+        if done is None or not stated or (record.hardware.equivalent and done >= SLOWER * stated):
+            continue
+        hint = ": kernels, libraries or the machine differ, or the claimed number" * record.hardware.equivalent
+        signs.notes.append(f"{what}: {done:,} of the claimed {stated:,} ({done / stated:.0%}){hint}")
 
 
 def _ends(signs: Signs, record: RerunRecord) -> None:
@@ -142,6 +159,8 @@ def _figures(signs: Signs, run: SeedRun) -> None:
     spans = (moment for span in run.phases for moment in (span.start, span.end - span.start))
     if any(n is not None and not _usable(n) for n in (*numbers, *spans)):
         signs.add(Sign.OPEN, f"{_name(run)}: a figure of the record is damaged")
+    elif not _whole(run):
+        signs.add(Sign.OPEN, f"{_name(run)}: its phases and its seconds contradict each other")
 
 
 def _size(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> None:
@@ -178,6 +197,17 @@ def _time(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> 
             signs.add(Sign.OVER_TIME, f"{_name(run)}: {name} took more than {budget:g} s: {times.told(readings)}")
         elif times.disputed(readings, budget):
             signs.notes.append(f"{_name(run)}: {name} is over {budget:g} s by some readings: {times.told(readings)}")
+
+
+def _whole(run: SeedRun) -> bool:
+    """Whether the phases follow each other from the launch to the end, and give the seconds that stand beside them."""
+    if not run.phases:
+        return True
+    joints = pairwise((0.0, *(moment for span in run.phases for moment in (span.start, span.end)), run.seconds))
+    gaps = [abs(b - a) for a, b in islice(joints, 0, None, 2)]
+    train = times.spent_by_kind(run).get(PhaseKind.TRAIN)
+    stands = run.train_seconds is None or train is None or abs(run.train_seconds - train) <= SLACK
+    return all(gap <= SLACK + SHARE * run.seconds for gap in gaps) and stands
 
 
 def _usable(number: object) -> bool:

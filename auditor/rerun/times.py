@@ -11,13 +11,15 @@ import math
 from dataclasses import dataclass
 
 from auditor.record.facts import EVAL_TOLERANCE, TRAIN_TOLERANCE
-from auditor.rerun.facts import PhaseKind, SeedRun
+from auditor.rerun.facts import PhaseKind, PhaseSpan, SeedRun
+from auditor.rerun.phases import ADAPTATION, DIAGNOSTIC, OUTSIDE, VALIDATION
 
 CLOCK_TOLERANCE = 1.0
 """Seconds. The harness sees a phase begin when its line arrives, a script when it happens."""
 SCRIPT_GAP = 0.05
-"""Share by which a script's own training clock may stay behind the harness's before it is not believed: it leaves out
-the validations inside training, which are a few per cent."""
+"""Share by which a script's own clock may stay behind the harness's before it is not believed."""
+PAUSES = 0.1
+"""Share of training up to which pauses of its clock, for validation, are not worth telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Reading:
     seconds: float
     decides: bool
     tolerance: float
+    disputes: bool = True
+    """Whether it names a dispute where it alone is over; False for what nobody has asked to count."""
 
     def over(self, budget: float) -> bool:
         """Whether the budget is exceeded by more than the tolerance."""
@@ -39,37 +43,38 @@ def training(run: SeedRun) -> tuple[Reading, ...]:
 
     Where the harness saw no training phase, only what the script itself admits is left.
     """
-    spent = _spent(run)
-    train = spent.get(PhaseKind.TRAIN, run.train_seconds)
+    spent = spent_by_kind(run)
+    train = spent.get(PhaseKind.TRAIN, _finite(run.train_seconds))
+    own = _finite(run.stated_train_seconds)
     if train is None:
-        return _one("the script's own clock", run.stated_train_seconds, True, TRAIN_TOLERANCE)
-    own = run.stated_train_seconds
-    believed = own is not None and own >= train * (1 - SCRIPT_GAP) - CLOCK_TOLERANCE
-    calibration = spent.get(PhaseKind.CALIBRATION, 0.0)
+        return _one("the script's own clock", own, True, TRAIN_TOLERANCE)
+    strict = _finite(run.train_seconds_strict) or train + spent.get(PhaseKind.CALIBRATION, 0.0)
     found = [
-        *_one("the script's own clock", own, believed, TRAIN_TOLERANCE),
+        *_one("the script's own clock", own, own is not None and _believed(own, train), TRAIN_TOLERANCE),
         Reading("training, by the harness's clock", train, True, CLOCK_TOLERANCE),
     ]
-    if calibration > 0:
-        found.append(Reading("training and calibration", train + calibration, True, CLOCK_TOLERANCE))
-    whole = sum(spent.get(k, 0.0) for k in _BEFORE_EVALUATION)
-    if whole > train + calibration:
-        found.append(Reading("all from the launch to the finished artifact", whole, False, CLOCK_TOLERANCE))
+    if strict > train:
+        found.append(Reading("training and calibration", strict, True, CLOCK_TOLERANCE))
+    inside = _validation(run)
+    if inside > PAUSES * train:
+        found.append(Reading("training with the pauses of its clock", train + inside, False, CLOCK_TOLERANCE))
+    whole = sum(spent.get(k, 0.0) for k in _BEFORE_EVALUATION) + inside
+    if whole > strict:
+        found.append(Reading("all from the launch to the finished artifact", whole, False, CLOCK_TOLERANCE, False))
     return tuple(found)
 
 
 def evaluation(run: SeedRun) -> tuple[Reading, ...]:
-    """Readings of the evaluation budget: what the score needs decides, every evaluation together is told."""
-    spent = _spent(run)
+    """Readings of the evaluation budget: what the score needs decides, what belongs to other figures is told."""
     needed, own = _finite(run.eval_seconds), _finite(run.stated_eval_seconds)
-    believed = own is not None and (needed is None or own >= needed * (1 - SCRIPT_GAP) - CLOCK_TOLERANCE)
     found = [
-        *_one("the script's own figure", own, believed, EVAL_TOLERANCE),
-        *_one("what the score needs, by the harness's clock", needed, True, EVAL_TOLERANCE),
+        *_one("the script's own figure", own, own is not None and _believed(own, needed), EVAL_TOLERANCE),
+        *_one("the evaluation behind the score", _headline(run), True, EVAL_TOLERANCE),
+        *_one("all evaluations but diagnostics", needed, True, EVAL_TOLERANCE),
     ]
-    every = spent.get(PhaseKind.EVALUATION)
-    if every is not None and (needed is None or every > needed):
-        found.append(Reading("every evaluation together", every, False, EVAL_TOLERANCE))
+    strict = _finite(run.eval_seconds_strict)
+    if strict is not None and (needed is None or strict > needed):
+        found.append(Reading("with diagnostics, its warm-up and what no timer counts", strict, False, EVAL_TOLERANCE))
     return tuple(found)
 
 
@@ -80,8 +85,8 @@ def over(readings: tuple[Reading, ...], budget: float) -> bool:
 
 
 def disputed(readings: tuple[Reading, ...], budget: float) -> bool:
-    """Whether some reading is over although not every deciding one is."""
-    return not over(readings, budget) and any(r.over(budget) for r in readings)
+    """Whether a reading that somebody has held to is over although not every deciding one is."""
+    return not over(readings, budget) and any(r.disputes and r.over(budget) for r in readings)
 
 
 def told(readings: tuple[Reading, ...]) -> str:
@@ -94,15 +99,46 @@ _BEFORE_EVALUATION = (
 )  # fmt: skip
 
 
-def _spent(run: SeedRun) -> dict[PhaseKind, float]:
+def spent_by_kind(run: SeedRun) -> dict[PhaseKind, float]:
     """Seconds by kind of phase; kinds that did not occur are absent. A damaged span makes the whole unknown."""
     spent: dict[PhaseKind, float] = {}
     for span in run.phases:
-        length = span.end - span.start
-        if not math.isfinite(length) or length < 0:
+        length = _finite(span.end - span.start)
+        if length is None:
             return {}
         spent[span.kind] = spent.get(span.kind, 0.0) + length
     return spent
+
+
+def _validation(run: SeedRun) -> float:
+    """Seconds that lie between training phases: there the script says that its clock stood still."""
+    kinds = [span.kind for span in run.phases]
+    if PhaseKind.TRAIN not in kinds:
+        return 0.0
+    first, last = kinds.index(PhaseKind.TRAIN), len(kinds) - 1 - kinds[::-1].index(PhaseKind.TRAIN)
+    return sum(s.end - s.start for s in run.phases[first:last] if s.kind is not PhaseKind.TRAIN)
+
+
+def _headline(run: SeedRun) -> float | None:
+    """Seconds of the last evaluation that ended with the score, and of the adaptation before it."""
+    if run.headline is None or not spent_by_kind(run):
+        return None
+    ended = [
+        s for s in run.phases
+        if s.kind is PhaseKind.EVALUATION and s.end <= run.headline.seconds + CLOCK_TOLERANCE and not _aside(s)
+    ]  # fmt: skip
+    if not ended:
+        return None
+    adapted = sum(s.end - s.start for s in ended[:-1] if s.name == ADAPTATION)
+    return ended[-1].end - ended[-1].start + adapted
+
+
+def _aside(span: PhaseSpan) -> bool:
+    return span.name.startswith((VALIDATION, OUTSIDE, DIAGNOSTIC))
+
+
+def _believed(own: float, measured: float | None) -> bool:
+    return measured is None or own >= measured * (1 - SCRIPT_GAP) - CLOCK_TOLERANCE
 
 
 def _one(name: str, seconds: float | None, decides: bool, tolerance: float) -> tuple[Reading, ...]:
@@ -110,5 +146,7 @@ def _one(name: str, seconds: float | None, decides: bool, tolerance: float) -> t
     return () if value is None else (Reading(name, value, decides, tolerance),)
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) and value >= 0 else None
+def _finite(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None

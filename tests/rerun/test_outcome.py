@@ -53,10 +53,10 @@ TABLE: list[tuple[str, RerunRecord, Claimed, RunOutcome, str]] = [
      RunOutcome.OVER_CAP, "16,030,000"),
     ("training too long", one(phases=phases(train=640.0)), CLAIMED, RunOutcome.OVER_TIME, "training"),
     ("training too long by its own clock", stated_long(), CLAIMED, RunOutcome.OVER_TIME, "650.0 s"),
-    ("evaluation too long", one(eval_seconds=688.0), CLAIMED, RunOutcome.OVER_TIME, "evaluation"),
+    ("evaluation too long", one(phases=phases(evaluation=688.0)), CLAIMED, RunOutcome.OVER_TIME, "evaluation"),
     ("calibration after the clock", one(phases=phases(calibration=9.0)), CLAIMED, RunOutcome.REPRODUCED,
      "by some readings"),
-    ("diagnostics make it long", one(phases=phases(evaluation=900.0)), CLAIMED, RunOutcome.REPRODUCED,
+    ("diagnostics make it long", one(phases=phases(aside=600.0)), CLAIMED, RunOutcome.REPRODUCED,
      "by some readings"),
     ("no budget in the other track", one(phases=phases(train=2000.0)), replace(CLAIMED, record_track=False),
      RunOutcome.REPRODUCED, "within"),
@@ -129,11 +129,11 @@ RUNS = st.lists(
     st.one_of(
         st.builds(
             lambda seed, bpb, size, train, ev: finished(
-                seed, bpb, artifact_bytes=size, phases=phases(train=train), eval_seconds=ev
+                seed, bpb, artifact_bytes=size, phases=phases(train=train, evaluation=ev)
             ),
             st.sampled_from([42, 7, 99]), st.sampled_from([1.05, 1.06, 1.0605, 1.09, *BAD_BPB]),
             st.sampled_from([15_000_000, 15_970_000, 16_500_000, None, -5]), st.sampled_from([599.0, 700.0, math.nan]),
-            st.sampled_from([300.0, 700.0, None, math.inf]),
+            st.sampled_from([300.0, 700.0, math.inf]),
         ),
         st.builds(ended, st.sampled_from([42, 7, 99]), ENDS),
     ),
@@ -182,6 +182,19 @@ def test_damaged_figures_leave_it_open(changes: dict[str, object]) -> None:
     judged = judge_claimed(record(finished(42, 1.0601, **changes)), CLAIMED)
     assert judged.outcome is RunOutcome.INCONCLUSIVE
     assert "damaged" in " ".join(judged.reasons)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"phases": phases()[2:], "seconds": 1010.0}, {"phases": phases()[:-2], "seconds": 1010.0},
+     {"phases": (*phases()[:2], *phases()[3:])}, {"phases": phases(train=900.0), "train_seconds": 599.0},
+     {"phases": phases(), "seconds": 5000.0}],
+)  # fmt: skip
+def test_phases_that_contradict_the_seconds_leave_it_open(changes: dict[str, object]) -> None:
+    """A span cut out, or a sum that is not that of the spans, is no run that was measured."""
+    judged = judge_claimed(record(finished(42, 1.0601, **changes)), CLAIMED)
+    assert judged.outcome in (RunOutcome.INCONCLUSIVE, RunOutcome.OVER_TIME)
+    assert "contradict" in " ".join(judged.reasons)
 
 
 def test_a_record_cannot_widen_its_own_limits() -> None:

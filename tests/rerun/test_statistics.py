@@ -17,7 +17,7 @@ T_TABLE = [
     (1, 0.05, 6.314), (2, 0.10, 1.886), (2, 0.05, 2.920), (2, 0.01, 6.965), (2, 0.001, 22.327), (3, 0.01, 4.541),
     (4, 0.01, 3.747), (5, 0.05, 2.015), (5, 0.01, 3.365), (9, 0.01, 2.821), (29, 0.05, 1.699), (29, 0.01, 2.462),
 ]  # fmt: skip
-# Student's own data (Cushny and Peebles), hours of sleep gained under two drugs: R's t.test(extra ~ group, sleep) prints
+# Student's own data (Cushny and Peebles), hours of sleep gained; R prints for t.test(extra ~ group, sleep)
 # t = -1.8608, df = 17.776, p = 0.07939 two-sided.
 DRUG_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 DRUG_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]

@@ -8,6 +8,7 @@ import pytest
 
 from auditor.rerun import times
 from auditor.rerun.facts import PhaseKind
+from auditor.rerun.phases import ADAPTATION
 from tests.rerun.judging import finished, phases, spans
 
 BUDGET = 600.0
@@ -23,7 +24,13 @@ TRAINING = [
         "phases": phases(train=599.0), "stated_train_seconds": 602.0}, False, True),
     ("calibration after the clock", {"phases": phases(train=599.6, calibration=4.7)}, False, True),
     ("only compile and serialise make it long", {"phases": spans(
-        (PhaseKind.WARM_UP, 140.0), (PhaseKind.TRAIN, 599.0), (PhaseKind.SERIALISE, 118.0))}, False, True),
+        (PhaseKind.WARM_UP, 140.0), (PhaseKind.TRAIN, 599.0), (PhaseKind.SERIALISE, 118.0))}, False, False),
+    ("short pauses for validation", {"phases": spans(
+        (PhaseKind.TRAIN, 300.0), (PhaseKind.EVALUATION, 20.0, "validation at step 1"), (PhaseKind.TRAIN, 299.0))},
+     False, False),
+    ("long pauses of its clock", {"phases": spans(
+        (PhaseKind.TRAIN, 300.0), (PhaseKind.EVALUATION, 300.0, "validation at step 1"), (PhaseKind.TRAIN, 299.0))},
+     False, True),
     ("no phases, the harness's sum", {"phases": (), "train_seconds": 640.0}, True, False),
     ("no phases, the script admits", {"phases": (), "train_seconds": None, "stated_train_seconds": 640.0}, True, False),
     ("nothing known", {"phases": (), "train_seconds": None}, False, False),
@@ -35,20 +42,27 @@ TRAINING = [
 def test_training(name: str, changes: dict[str, object], over: bool, disputed: bool) -> None:
     readings = times.training(finished(42, **changes))  # type: ignore[arg-type]
     assert times.over(readings, BUDGET) is over
-    if name != "only compile and serialise make it long":
-        readings = tuple(r for r in readings if r.decides)
     assert times.disputed(readings, BUDGET) is disputed
 
 
+LONG = phases(evaluation=612.0)
+ADDED = spans(
+    (PhaseKind.TRAIN, 599.0), (PhaseKind.EVALUATION, 250.0, "roundtrip"), (PhaseKind.EVALUATION, 400.0, "final"),
+    (PhaseKind.END, 1.0),
+)  # fmt: skip
+ADAPTED = spans(
+    (PhaseKind.TRAIN, 599.0), (PhaseKind.EVALUATION, 250.0, ADAPTATION), (PhaseKind.EVALUATION, 400.0, "final"),
+    (PhaseKind.END, 1.0),
+)  # fmt: skip
 EVALUATION = [
     ("in time", {}, False, False),
-    ("over", {"eval_seconds": 688.0, "phases": phases(evaluation=688.0)}, True, False),
-    ("within the tolerance", {"eval_seconds": 600.9, "phases": phases(evaluation=600.9)}, False, False),
-    ("diagnostics beside it", {"eval_seconds": 400.0, "phases": phases(evaluation=900.0)}, False, True),
-    ("the script says less, nearly", {"eval_seconds": 612.0, "stated_eval_seconds": 598.0,
-                                      "phases": phases(evaluation=612.0)}, False, True),
-    ("the script says far less", {"eval_seconds": 700.0, "stated_eval_seconds": 90.0,
-                                  "phases": phases(evaluation=700.0)}, True, False),
+    ("over", {"phases": phases(evaluation=688.0)}, True, False),
+    ("within the tolerance", {"phases": phases(evaluation=600.9)}, False, False),
+    ("a diagnostic beside it", {"phases": phases(aside=500.0)}, False, True),
+    ("another evaluation beside it", {"phases": ADDED, "eval_seconds": 650.0}, False, True),
+    ("adaptation before it", {"phases": ADAPTED, "eval_seconds": 650.0}, True, False),
+    ("the script says less, nearly", {"phases": LONG, "stated_eval_seconds": 598.0}, False, True),
+    ("the script says far less", {"phases": LONG, "stated_eval_seconds": 90.0}, True, False),
     ("only the script says", {"eval_seconds": None, "stated_eval_seconds": 688.0, "phases": ()}, True, False),
     ("nothing known", {"eval_seconds": None, "phases": ()}, False, False),
 ]  # fmt: skip
