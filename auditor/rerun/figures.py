@@ -55,7 +55,8 @@ def deciding(readings: tuple[times.Reading, ...]) -> float | None:
 def claim_table(record: RerunRecord, claimed: Claimed, comparison: Comparison) -> tuple[Claim, ...]:
     """The figures that are stated or were measured; those with neither are left out."""
     if record.hardware.toy:
-        return tuple(replace(claim, measured=None, how="toy world: nothing to compare") for claim in claimed.claims)
+        stated_only = (claim for claim in claimed.claims if claim.stated is not None)
+        return tuple(replace(claim, measured=None, how="toy world: nothing to compare") for claim in stated_only)
     runs = [run for run in record.seeds if run.end is SeedEnd.FINISHED]
     stated = {claim.kind: claim for claim in claimed.claims}
     figures = comparison.statistics

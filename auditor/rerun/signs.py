@@ -8,12 +8,13 @@ from enum import StrEnum
 from itertools import islice, pairwise
 
 from auditor.record.facts import BUDGET_SECONDS, Over
-from auditor.record.sizes import CAP, decide
+from auditor.record.sizes import CAP
 from auditor.rerun import times
 from auditor.rerun.claimed import Claimed
 from auditor.rerun.compare import FAR, Comparison
 from auditor.rerun.facts import PhaseKind, RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.figures import score_of
+from auditor.rerun.sizes import size_of
 
 SLACK = 1.0
 """Seconds by which figures of one run may part."""
@@ -79,7 +80,6 @@ def gather(record: RerunRecord, claimed: Claimed, comparison: Comparison) -> Sig
             _time(signs, run, record, claimed)
     if not record.hardware.toy:
         score_signs(signs, comparison, counts=record.hardware.equivalent)
-    signs.notes.extend(record.notes)
     return signs
 
 
@@ -150,36 +150,34 @@ def _figures(signs: Signs, run: SeedRun) -> None:
     """A finished run must have a usable score, and no figure in it that cannot be one."""
     if run.headline is None:
         signs.add(Sign.OPEN, f"{_name(run)}: no score was found in its log")
-    elif score_of(run) is None:
-        signs.add(Sign.OPEN, f"{_name(run)}: its score is no usable number")
+    if reason := damage(run):
+        signs.add(Sign.OPEN, reason)
+
+
+def damage(run: SeedRun) -> str:
+    """Why the figures of ``run`` cannot all be what was measured, in one sentence; empty where nothing speaks so."""
     numbers = (
         run.seconds, run.train_seconds, run.eval_seconds, run.stated_train_seconds, run.stated_eval_seconds,
-        run.artifact_bytes, run.code_bytes, run.steps, run.tokens,
+        run.train_seconds_strict, run.eval_seconds_strict, run.artifact_bytes, run.code_bytes, run.steps, run.tokens,
     )  # fmt: skip
     spans = (moment for span in run.phases for moment in (span.start, span.end - span.start))
     if any(n is not None and not _usable(n) for n in (*numbers, *spans)):
-        signs.add(Sign.OPEN, f"{_name(run)}: a figure of the record is damaged")
-    elif not _whole(run):
-        signs.add(Sign.OPEN, f"{_name(run)}: its phases and its seconds contradict each other")
+        return f"{_name(run)}: a figure of the record is damaged"
+    if run.end is SeedEnd.FINISHED and run.headline is not None and score_of(run) is None:
+        return f"{_name(run)}: its score is no usable number"
+    return "" if _whole(run) else f"{_name(run)}: its phases and its seconds contradict each other"
 
 
 def _size(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> None:
-    """The bytes on disk against the cap; code counts as shipped and, in the milder reading, compressed."""
-    cap, artifact, total = min(record.cap_bytes, CAP), run.artifact_bytes, run.bytes_total
-    if artifact is not None and artifact > cap:
-        signs.add(Sign.OVER_CAP, f"{_name(run)}: the artifact alone has {artifact:,} bytes, the cap is {cap:,}")
+    """The bytes on disk against the cap; at toy scale only an artifact that is over by itself says anything."""
+    over, why = size_of(run, claimed, min(record.cap_bytes, CAP))
+    if record.hardware.toy and not (over is Over.OVER and (run.artifact_bytes or 0) > record.cap_bytes):
         return
-    if total is None or artifact is None:
-        signs.add(Sign.OPEN, f"{_name(run)}: the artifact's size was not measured")
-        return
-    if total <= cap or record.hardware.toy:
-        return
-    packed = None if claimed.code_packed is None else artifact + claimed.code_packed
-    entry = None if claimed.entry_bytes is None else artifact + claimed.entry_bytes
-    verdict, why = decide(claimed=None, logged=None, shipped=total, packed=packed, model=artifact, entry_only=entry)
-    if verdict is Over.OVER or packed is None or cap < CAP:
-        signs.add(Sign.OVER_CAP, f"{_name(run)}: {total:,} bytes of artifact and code, the cap is {cap:,}")
-    else:
+    if over is Over.OVER:
+        signs.add(Sign.OVER_CAP, f"{_name(run)}: {why}")
+    elif over is Over.UNKNOWN:
+        signs.add(Sign.OPEN, f"{_name(run)}: {why}")
+    elif over is not Over.UNDER:
         signs.notes.append(f"{_name(run)}: disputed size: {why}")
 
 

@@ -1,0 +1,128 @@
+"""The fourth witness: a record on disk, read again and believed only as far as it stands up.
+
+A record that cannot be read, is of another script, was made at toy scale, contradicts itself or its raw logs, or ended in the
+harness's own failure, says nothing for the submission nor against it: `Unusable`, with the reason.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from auditor.core.submission import Submission
+from auditor.record.facts import RecordFacts
+from auditor.rerun import times
+from auditor.rerun.claimed import claimed_of
+from auditor.rerun.compare import FAR
+from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
+from auditor.rerun.judged import Judgement
+from auditor.rerun.outcome import judge_claimed
+from auditor.rerun.record import RecordError, read
+from auditor.rerun.signs import damage
+from auditor.rerun.sizes import size_of
+from auditor.rerun.witness_facts import Measured, RerunFacts
+
+LONGEST_LINE = 1 << 16
+MOST_LINES = 2_000_000
+_DECIMAL = re.compile(rb"\d+\.\d+")
+
+
+class Unusable(Exception):
+    """The record tells nothing of this submission; the message is one sentence."""
+
+
+def listen(folder: Path, submission: Submission, facts: RecordFacts) -> RerunFacts:
+    """Read the record in ``folder`` for ``submission``. Raises `Unusable`."""
+    try:
+        record = read(folder)
+    except RecordError as error:
+        raise Unusable(f"the re-run's record cannot be read: {error}") from error
+    _believe(record, submission, folder)
+    claimed = claimed_of(submission, facts)
+    judgement = judge_claimed(record, claimed)
+    figures = judgement.statistics
+    gap = figures.gap if figures is not None else None
+    done = min((run.steps for run in record.seeds if run.steps is not None), default=None)
+    return RerunFacts(
+        record, judgement,
+        tuple(
+            Measured(run, *size_of(run, claimed), times.training(run), times.evaluation(run))
+            for run in record.seeds if run.end in (SeedEnd.FINISHED, SeedEnd.TIMED_OUT)
+        ),
+        far=gap is not None and figures is not None and gap > max(FAR, figures.tolerance),
+        steps_share=done / claimed.steps if done is not None and claimed.steps else None,
+        notes=_notes(record, judgement),
+    )  # fmt: skip
+
+
+def _believe(record: RerunRecord, submission: Submission, folder: Path) -> None:
+    own = submission.entry.sha256 if submission.entry is not None else ""
+    if not own or record.script_sha256 != own:
+        seen = record.script_sha256[:12] or "no script"
+        raise Unusable(f"the re-run's record is of another script ({seen}, here {own[:12] or 'none'})")
+    if record.hardware.toy:
+        raise Unusable("the re-run was made at toy scale: no claim can be settled by it")
+    if failed := record.harness_error or record.setup_error:
+        raise Unusable(f"the re-run measured nothing: {failed}")
+    if not record.seeds:
+        raise Unusable("the re-run's record holds no run")
+    for run in record.seeds:
+        if reason := damage(run) or _contradicted(run, folder):
+            raise Unusable(f"the re-run's record does not stand up: {reason}")
+
+
+def _contradicted(run: SeedRun, folder: Path) -> str:
+    """Why the raw log does not bear out the score of a finished run; empty where it does, or where there is none."""
+    if run.end is not SeedEnd.FINISHED or run.headline is None:
+        return ""
+    name = Path(run.log)
+    if not run.log or name.is_absolute() or len(name.parts) != 1 or (folder / name).is_symlink():
+        return f"{run.log or 'a run'}: no raw log beside the record"
+    try:
+        line = next(islice(_log_lines(folder / name), run.headline.line - 1, None), None)
+    except (OSError, ValueError):
+        return f"{run.log}: the raw log cannot be read"
+    figures = [float(text) for text in _DECIMAL.findall(line or b"")]
+    if not any(math.isclose(figure, run.headline.bpb, rel_tol=1e-9) for figure in figures):
+        return f"{run.log}:{run.headline.line} does not state the score {run.headline.bpb:g}"
+    return ""
+
+
+def _log_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a raw log, each cut at `LONGEST_LINE`. OSError."""
+    with open(path, "rb") as file:
+        for _ in range(MOST_LINES):
+            line = file.readline(LONGEST_LINE)
+            if not line:
+                return
+            yield line
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LONGEST_LINE)
+
+
+def _notes(record: RerunRecord, judgement: Judgement) -> tuple[str, ...]:
+    box = record.hardware
+    machine = f"{len(box.gpus)} x {box.gpus[0]}" if box.gpus else "a machine without a GPU"
+    seeds = ", ".join(str(run.seed) for run in record.seeds)
+    head = f"Re-run of {record.started[:10]} on {machine}, seeds {seeds}: {judgement.outcome.value}."
+    return (head, *(f"Re-run: {reason}" for reason in judgement.reasons), *_tests(judgement))
+
+
+def _tests(judgement: Judgement) -> list[str]:
+    """What the measured seeds say of the rows to beat."""
+    told = []
+    for test in judgement.statistics.tests if judgement.statistics is not None else ():
+        if test.p is None:
+            told.append(f"Re-run against {test.row} ({test.baseline:g}): {test.why}")
+            continue
+        more = {None: "; no number of further seeds would show it", 0: ""}.get(
+            test.further_seeds, f"; {test.further_seeds} more seeds at this spread would bring p below 0.01"
+        )
+        told.append(
+            f"Re-run against {test.row} ({test.baseline:g}): better by {test.gain_nats:.4f} nats per token, "
+            f"p = {test.p:.3g} with the margin of 0.005, {test.p_without_margin:.3g} without{more}"
+        )
+    return told
