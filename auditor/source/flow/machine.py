@@ -49,6 +49,7 @@ class Machine:
         self.cells: list[WeightCell] = []
         self.uncertain: list[str] = []
         self.open_settings: list[str] = []
+        self.idle: list[str] = []
         self.notes: dict[str, None] = {}
         self.disabled: dict[tuple[str, int], tuple[Site, str, str]] = {}
         self.setting_names: dict[str, frozenset[str]] = {}
@@ -279,9 +280,11 @@ class Machine:
     def guard(self) -> str:
         """The innermost condition that hangs on a setting or file nobody knows, as text; empty when there is none.
 
-        Conditions on the data themselves (``if valid.any()``) do not count: over a whole run they come true.
+        Conditions on the data themselves (``if valid.any()``) do not count: over a whole run they come true. That a
+        turn has nothing to go through (``if not windows:``) may never come true, and does.
         """
-        return self.open_settings[-1] if self.open_settings else ""
+        open_ones = self.open_settings or self.idle
+        return open_ones[-1] if open_ones else ""
 
     def note(self, text: str) -> None:
         """Remember a sentence on what could not be followed (each once, at most 60)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.source.flow import calibration, contexts, definitions, disabled, mixes, narrowing, targets
 from auditor.source.flow.expressions import evaluate
+from auditor.source.flow.idle import idle_turn
 from auditor.source.flow.loops import join_envs, truth_of, walk_for, walk_while
 from auditor.source.flow.machine import Frame, Machine
 from auditor.source.flow.values import EMPTY, NONE, NOTHING, UNKNOWN, Val, join
@@ -104,6 +105,7 @@ def _if(m: Machine, frame: Frame, node: ast.If) -> Flow:
             ast.unparse(node.test)[:120],
             [node.body, node.orelse],
             hangs=apart or hangs_on_setting(m, test),
+            idle=idle_turn(node.test, node.body, m.loops[-1].node if m.loops else None),
             known=[paths, {}] if held else [{}, paths],
         )
     mixes.branches(m, frame, node, test, ends)
@@ -123,19 +125,25 @@ def _both(
     *,
     hangs: bool,
     known: Sequence[dict[str, Val]] = (),
+    idle: bool = False,
 ) -> tuple[Flow, list[dict[str, Val]]]:
     """Walk alternatives from the same state and join what they leave; the scopes at their ends."""
     if hangs:
         m.open_settings.append(guard)
     try:
-        return _walk_both(m, frame, guard, bodies, known)
+        return _walk_both(m, frame, guard, bodies, known, idle)
     finally:
         if hangs:
             m.open_settings.pop()
 
 
 def _walk_both(
-    m: Machine, frame: Frame, guard: str, bodies: Sequence[Sequence[ast.stmt]], known: Sequence[dict[str, Val]]
+    m: Machine,
+    frame: Frame,
+    guard: str,
+    bodies: Sequence[Sequence[ast.stmt]],
+    known: Sequence[dict[str, Val]],
+    idle: bool,
 ) -> tuple[Flow, list[dict[str, Val]]]:
     before = frame.env
     ends: list[dict[str, Val]] = []
@@ -148,10 +156,14 @@ def _walk_both(
             cell.labels, cell.grads = labels, grads
         frame.env = dict(before) | (known[number] if number < len(known) else {})
         m.uncertain.append(guard)
+        if idle and number == 0:
+            m.idle.append(guard)
         try:
             flow = walk_block(m, frame, body) if body else Flow.NEXT
         finally:
             m.uncertain.pop()
+            if idle and number == 0:
+                m.idle.pop()
         flows.append(flow)
         if flow is Flow.NEXT:
             ends.append(frame.env)
