@@ -80,6 +80,9 @@ def audit(
     witness_dir: Annotated[
         str, typer.Option("--witness-dir", metavar="DIR", help="Write the behaviour witness's files into DIR.")
     ] = "",
+    rerun_record: Annotated[
+        str, typer.Option("--rerun-record", metavar="DIR", help="Hear the record of a re-run as fourth witness.")
+    ] = "",
     verbose: Annotated[bool, typer.Option("--verbose", help="All notes, timings, tracebacks.")] = False,
 ) -> None:
     """Audit one submission."""
@@ -102,6 +105,7 @@ def audit(
             as_of=_date(as_of), base=base, name=submission or None,
             config=Path(config) if config else None,
             ignore_suppressions=ignore_suppressions, timings=verbose,
+            rerun_record=Path(rerun_record) if rerun_record else None,
         )  # fmt: skip
         if show_source is not None:
             write(engine.numbered_source(Path(path), show_source, options))

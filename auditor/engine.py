@@ -30,11 +30,12 @@ from auditor.core.types import (
 from auditor.core.verdict import judge
 from auditor.core.withdrawn import softened, withdrawal
 from auditor.engine_exhibits import gathered
+from auditor.engine_rerun import hear, merged, missing, with_rerun
 from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
 """Of the library: nothing is executed unless it is asked for. The command adds what `usual_witnesses` finds."""
-BUILT = frozenset({*DEFAULT_WITNESSES, Witness.BEHAVIOUR})
+BUILT = frozenset(Witness)
 """Witnesses that this version has."""
 
 __all__ = [
@@ -83,6 +84,8 @@ class Options:
     run_seconds: float = 60.0
     """Wall time limit of one toy run."""
     on_progress: Callable[[str, float | None], None] | None = None
+    rerun_record: Path | None = None
+    """Folder of a re-run's record: it is heard as the fourth witness."""
 
 
 DEFAULTS = Options()
@@ -114,21 +117,20 @@ def audit(path: Path, options: Options = DEFAULTS, rules: Mapping[str, Rule] | N
     Raises the intake's errors (no folder, no submission, several), `UsageError`, and `suppress.ConfigError`;
     everything that goes wrong later is in the report.
     """
-    check_witnesses(options.witnesses)
+    check_witnesses(options.witnesses, options.rerun_record)
     from auditor.intake import load_submission
 
     submission = load_submission(path, base=options.base, name=options.name)
     return audit_submission(submission, options, rules)
 
 
-def check_witnesses(witnesses: tuple[Witness, ...]) -> None:
-    """Raise `UsageError` for a witness that this version does not have, or for none at all."""
+def check_witnesses(witnesses: tuple[Witness, ...], rerun_record: Path | None = None) -> None:
+    """Raise `UsageError` for no witness at all, and for a re-run without a record to hear."""
+    witnesses = with_rerun(witnesses, rerun_record)
     if not witnesses:
         raise UsageError("at least one witness is needed: source, record, behaviour")
-    for witness in witnesses:
-        if witness not in BUILT:
-            has = ", ".join(w.value for w in Witness if w in BUILT)
-            raise UsageError(f"the {witness.value} witness comes with a later version; this one has {has}")
+    if Witness.RERUN in witnesses and (reason := missing(rerun_record)):
+        raise UsageError(reason)
 
 
 def audit_submission(
@@ -140,6 +142,7 @@ def audit_submission(
 
         rules = load_rules()
     metas = {rule_id: rule.meta() for rule_id, rule in rules.items()}
+    options = replace(options, witnesses=with_rerun(options.witnesses, options.rerun_record))
     state = _State(notes=_intake_notes(submission, options))
     _run_witnesses(submission, options, state)
     results = _run_rules(submission, options, rules, metas, state)
@@ -200,6 +203,18 @@ def _run_witnesses(submission: Submission, options: Options, state: _State) -> N
     elif Witness.SOURCE in options.witnesses:
         _run_witness(Witness.SOURCE, lambda: _source_facts(submission, options, state), options, state)
     _hear_behaviour(submission, options, state)
+    if options.rerun_record is not None:
+        _hear_rerun(options.rerun_record, submission, options, state)
+
+
+def _hear_rerun(folder: Path, submission: Submission, options: Options, state: _State) -> None:
+    heard = hear(folder, submission, state.facts.get(Witness.RECORD), options.witness_seconds)
+    state.facts[Witness.RERUN] = heard
+    if isinstance(heard, Failure):
+        state.unheard[Witness.RERUN] = heard.reason
+        state.notes.append(f"The rerun witness was not heard: {heard.reason}.")
+    else:
+        state.notes.extend(heard.value.notes)
 
 
 def _hear_behaviour(submission: Submission, options: Options, state: _State) -> None:
@@ -252,7 +267,7 @@ def _run_witness(
         if options.timings:
             state.notes.append(answer.trace)
     else:
-        state.notes.extend(_fact_notes(answer.value))
+        state.notes.extend(describe.fact_notes(answer.value))
     if options.timings:
         state.notes.append(f"The {witness.value} witness took {time.process_time() - start:.2f} s of CPU time.")
 
@@ -306,7 +321,7 @@ def _run_rules(
 
 def _uncovered(rule: Rule, rule_id: str, options: Options) -> list[RuleResult]:
     """A rule that asks nothing of the witnesses asked for is listed once, as not applicable."""
-    needs = [w.value for w in (Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR) if rule.covers(w)]
+    needs = [w.value for w in Witness if rule.covers(w)]
     reason = f"only the {' and '.join(needs)} witness can decide it" if needs else "no witness covers it yet"
     return [RuleResult(rule_id, options.witnesses[0], Outcome.NOT_APPLICABLE, reason)]
 
@@ -364,19 +379,6 @@ def _intake_notes(submission: Submission, options: Options) -> list[str]:
     return notes
 
 
-def _fact_notes(facts: Any) -> list[str]:
-    """A witness's own sentences on what it could not follow, and on what is switched off."""
-    notes = [str(note) for note in getattr(facts, "notes", ())]
-    if not getattr(facts, "complete", True):
-        notes.append("The source witness's walk was cut short: part of the code was not followed.")
-    notes.extend(str(sentence) for sentence in getattr(facts, "unresolved", ()))
-    notes.extend(
-        f"Switched off: in {d.function} at {d.site.file}:{d.site.line}, because {d.value}"
-        for d in getattr(facts, "disabled", ())
-    )
-    return notes
-
-
 def _record_ready(state: _State, verdict: Verdict) -> RecordReady:
     """The record witness's answer; a submission with a finding against it cannot be ready, whatever its form."""
     answer = state.facts.get(Witness.RECORD)
@@ -391,5 +393,6 @@ def _record_ready(state: _State, verdict: Verdict) -> RecordReady:
 
 
 def _claims(state: _State) -> tuple[Claim, ...]:
-    answer = state.facts.get(Witness.RECORD)
-    return tuple(answer.value.claims) if isinstance(answer, Answer) else ()
+    answer, again = state.facts.get(Witness.RECORD), state.facts.get(Witness.RERUN)
+    claims = tuple(answer.value.claims) if isinstance(answer, Answer) else ()
+    return merged(claims, again.value) if isinstance(again, Answer) else claims

@@ -6,7 +6,9 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Place, Ruling
 from auditor.record.facts import Over, RecordFacts
+from auditor.rerun.witness_facts import RerunFacts
 from rules._record import RECORD, SCRIPT, finding, folder, log, metadata
+from rules._rerun import log_of
 
 
 class ArtifactCap(Rule):
@@ -15,7 +17,7 @@ class ArtifactCap(Rule):
     What it does:
     Reads the size in every way in use: stated, logged last, model plus the files that the run needs as shipped, and
     model plus those files compressed; any seed of the headline counts. Over: all readings, or stated and shipped.
-    Contested: readings that were both accepted and refused.
+    Contested: readings that were both accepted and refused. Of a re-run: the bytes on disk, on any machine.
 
     Why it is not allowed:
     Code plus compressed model must fit in 16,000,000 bytes, decimal; 16 MiB is not the cap.
@@ -70,6 +72,24 @@ class ArtifactCap(Rule):
         places = [at for _, _, at in sizes.stated_over] or [_place(submission, facts)]
         confidence = "medium" if lenient else "high"
         return Ruled.found([finding(confidence, f"{sizes.why}{note}", at) for at in places], sizes.why)
+
+    def check_rerun(self, submission: Submission, facts: RerunFacts) -> Ruled:
+        """Compare the bytes of every re-run seed's artifact and code with the cap."""
+        runs = [m for m in facts.runs if m.finished]
+        found = [
+            finding(
+                "high" if m.size is Over.OVER and submission.track == RECORD else "medium",
+                f"{m.name}: {m.size_why}", log_of(m),
+            )
+            for m in runs if m.size in (Over.OVER, Over.CONTESTED)
+        ]  # fmt: skip
+        if found:
+            return Ruled.found(found, found[0].message)
+        open_ = next((m for m in runs if m.size is Over.UNKNOWN), None)
+        if open_ is not None or not runs:
+            return Ruled.unknown(f"{open_.name}: {open_.size_why}" if open_ else "no run of the re-run finished")
+        largest = max(runs, key=lambda m: m.run.bytes_total or 0)
+        return Ruled.clear(f"re-run, largest seed: {largest.size_why}")
 
 
 def _place(submission: Submission, facts: RecordFacts) -> Place:

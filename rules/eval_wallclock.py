@@ -6,7 +6,9 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
 from auditor.record.facts import BUDGET_SECONDS, EVAL_TOLERANCE, RecordFacts
+from auditor.rerun.witness_facts import RerunFacts
 from rules._record import RECORD, finding, folder, log
+from rules._rerun import time_ruled
 
 
 class EvalWallclock(Rule):
@@ -15,7 +17,8 @@ class EvalWallclock(Rule):
     What it does:
     Adds the seconds that the headline score needs at least: the time that the log gives for the whole evaluation,
     else the time of the evaluation behind the headline plus the adaptation before it. Diagnostics, other scores and
-    compile warm-up are left out.
+    compile warm-up are left out. Of a re-run on 8 H100: the harness's clock over the same phases; found where the
+    evaluation behind the score is over by itself.
 
     Why it is not allowed:
     Evaluation has ten minutes on 8 H100, besides training.
@@ -71,3 +74,7 @@ class EvalWallclock(Rule):
         if not read:
             return Ruled.not_applicable("no log states the time of the headline's evaluation on the right hardware")
         return Ruled.clear(f"{read} evaluations stand within 600 s")
+
+    def check_rerun(self, submission: Submission, facts: RerunFacts) -> Ruled:
+        """Compare the seconds of a re-run with the budget, by every reading that was applied."""
+        return time_ruled(submission, facts, "evaluation")

@@ -6,7 +6,9 @@ from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
 from auditor.core.types import Kind, Ruling
 from auditor.record.facts import BUDGET_SECONDS, TRAIN_TOLERANCE, RecordFacts
+from auditor.rerun.witness_facts import RerunFacts
 from rules._record import RECORD, finding, folder, log
+from rules._rerun import time_ruled
 
 
 class TrainWallclock(Rule):
@@ -14,7 +16,8 @@ class TrainWallclock(Rule):
 
     What it does:
     Takes the training clock at its stop from every log behind the headline. One step beyond 600 s is the normal
-    overshoot of a cap that is tested after a step: up to 0.2 s is let pass, up to one second is medium.
+    overshoot of a cap that is tested after a step: up to 0.2 s is let pass, up to one second is medium. Of a re-run on
+    8 H100: the harness's clock, found only where the script's own clock, if it can be believed, is over too.
 
     Why it is not allowed:
     A record must train in under ten minutes on 8 H100.
@@ -65,3 +68,7 @@ class TrainWallclock(Rule):
         if not read:
             return Ruled.not_applicable("no log states a training time on the right hardware")
         return Ruled.clear(f"{read} training clocks stand within 600 s and one step")
+
+    def check_rerun(self, submission: Submission, facts: RerunFacts) -> Ruled:
+        """Compare the seconds of a re-run with the budget, by every reading that was applied."""
+        return time_ruled(submission, facts, "training")

@@ -22,10 +22,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "auditor.record": ("auditor.record", "auditor.core", "auditor.intake"),
     "auditor.sandbox": ("auditor.sandbox", "auditor.core"),
     "auditor.behaviour": ("auditor", "auditor.behaviour", "auditor.sandbox", "auditor.core", "auditor.intake"),
-    "rules": ("rules", "auditor.core", "auditor.source", "auditor.record", "auditor.behaviour"),
+    "rules": ("rules", "auditor.core", "auditor.source", "auditor.record", "auditor.behaviour", "auditor.rerun"),
     "auditor.report": ("auditor.report", "auditor.core"),
     "auditor.engine": ("auditor", "auditor.core", "auditor.intake", "auditor.source", "auditor.record",
-                       "auditor.behaviour", "auditor.sandbox", "auditor.engine_exhibits", "rules"),
+                       "auditor.behaviour", "auditor.sandbox", "auditor.engine_exhibits", "auditor.engine_rerun",
+                       "rules"),
+    "auditor.engine_rerun": ("auditor.core", "auditor.record", "auditor.rerun"),
     "auditor.engine_exhibits": ("auditor.core", "auditor.record"),
     "auditor.doctor": ("auditor", "auditor.core", "auditor.sandbox"),
     "auditor.engine_probe": ("auditor", "auditor.core", "auditor.intake", "auditor.record", "auditor.engine",
@@ -56,6 +58,7 @@ MAY_IMPORT_TORCH = ("auditor.behaviour.guest", "auditor.behaviour.shims", "refer
 """Parts that run inside the sandbox, and the reference; everything else works on a machine without torch."""
 CORE_EXCEPTIONS = {"auditor.core.syntax": {"libcst"}, "auditor.core._syntax312": {"libcst"}}
 """Parsing of the 3.12 grammar, imported only when a script needs it (`test_libcst_is_imported_lazily_by_the_core`)."""
+WITNESSES = ("auditor.source", "auditor.record", "auditor.behaviour", "auditor.rerun")
 RULES_SEE = ("facts", "order", "metric")
 """Of the witnesses, rules import modules named ``facts`` or ``..._facts`` and helpers declared here."""
 
@@ -102,7 +105,7 @@ def _breach(module: str, target: str, line: int) -> list[str]:
     allowed = ALLOWED[layer(module)]
     if layer(target) not in allowed and target not in allowed:
         return [f"{module}:{line} imports {target}: {layer(module)} may see {', '.join(allowed) or 'nothing'}"]
-    if module.split(".")[0] == "rules" and layer(target) in ("auditor.source", "auditor.record", "auditor.behaviour"):
+    if module.split(".")[0] == "rules" and layer(target) in WITNESSES:
         name = target.rpartition(".")[2]
         if target not in ALLOWED and not any(word in name for word in RULES_SEE):
             return [f"{module}:{line} imports {target}: rules see a witness's facts, not its workings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from auditor.core.submission import Submission
 from auditor.core.types import SubmissionInfo
@@ -31,3 +32,16 @@ def settings(submission: Submission) -> tuple[tuple[str, str, str], ...]:
     launch = submission.launch
     chosen = {**launch.env, **launch.logged}
     return tuple((s.name, s.value, f"{s.how}, {s.origin}") for _, s in sorted(chosen.items()))
+
+
+def fact_notes(facts: Any) -> list[str]:
+    """A witness's own sentences on what it could not follow, and on what is switched off."""
+    notes = [str(note) for note in getattr(facts, "notes", ())]
+    if not getattr(facts, "complete", True):
+        notes.append("The source witness's walk was cut short: part of the code was not followed.")
+    notes.extend(str(sentence) for sentence in getattr(facts, "unresolved", ()))
+    notes.extend(
+        f"Switched off: in {d.function} at {d.site.file}:{d.site.line}, because {d.value}"
+        for d in getattr(facts, "disabled", ())
+    )
+    return notes

@@ -1,4 +1,4 @@
-"""What a rule is: metadata, a docstring with fixed headings, examples, and up to three checks.
+"""What a rule is: metadata, a docstring with fixed headings, examples, and up to four checks.
 
 A rule lives in one file of the package ``rules``; the file name with underscores for hyphens is its id. A check
 that a rule does not override means ``not_applicable`` for that witness; a check that raises means ``error``.
@@ -97,6 +97,10 @@ class Rule:
         """Judge by the behaviour witness's trace."""
         return Ruled.not_applicable("this rule asks nothing of the behaviour witness")
 
+    def check_rerun(self, submission: Submission, facts: Any) -> Ruled:
+        """Judge by ``auditor.rerun.witness_facts.RerunFacts``."""
+        return Ruled.not_applicable("this rule asks nothing of the rerun witness")
+
     def covers(self, witness: Witness) -> bool:
         """Whether this rule overrides the check of ``witness``."""
         name = _CHECKS[witness]
@@ -124,7 +128,12 @@ class Rule:
         )
 
 
-_CHECKS = {Witness.SOURCE: "check_source", Witness.RECORD: "check_record", Witness.BEHAVIOUR: "check_trace"}
+_CHECKS = {
+    Witness.SOURCE: "check_source",
+    Witness.RECORD: "check_record",
+    Witness.BEHAVIOUR: "check_trace",
+    Witness.RERUN: "check_rerun",
+}
 
 
 def sections(doc: str) -> dict[str, str]:

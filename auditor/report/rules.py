@@ -107,7 +107,7 @@ def _shortened(line: str) -> str:
 
 
 def _witnesses(rule: Rule) -> str:
-    return "+".join(w.value for w in (Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR) if rule.covers(w))
+    return "+".join(w.value for w in Witness if rule.covers(w))
 
 
 def _all_measured() -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from auditor.core.submission import Submission
-from auditor.record.facts import RecordFacts
+from auditor.record.facts import BUDGET_SECONDS, RecordFacts
 from auditor.rerun import times
 from auditor.rerun.claimed import claimed_of
 from auditor.rerun.compare import FAR
@@ -23,7 +23,7 @@ from auditor.rerun.outcome import judge_claimed
 from auditor.rerun.record import RecordError, read
 from auditor.rerun.signs import damage
 from auditor.rerun.sizes import size_of
-from auditor.rerun.witness_facts import Measured, RerunFacts
+from auditor.rerun.witness_facts import Measured, RerunFacts, TimeCheck
 
 LONGEST_LINE = 1 << 16
 MOST_LINES = 2_000_000
@@ -49,12 +49,20 @@ def listen(folder: Path, submission: Submission, facts: RecordFacts) -> RerunFac
     return RerunFacts(
         record, judgement,
         tuple(
-            Measured(run, *size_of(run, claimed), times.training(run), times.evaluation(run))
+            Measured(run, *size_of(run, claimed), _checked(times.training(run)), _checked(times.evaluation(run)))
             for run in record.seeds if run.end in (SeedEnd.FINISHED, SeedEnd.TIMED_OUT)
         ),
         far=gap is not None and figures is not None and gap > max(FAR, figures.tolerance),
         steps_share=done / claimed.steps if done is not None and claimed.steps else None,
         notes=_notes(record, judgement),
+    )  # fmt: skip
+
+
+def _checked(readings: tuple[times.Reading, ...]) -> TimeCheck:
+    budget = BUDGET_SECONDS
+    return TimeCheck(
+        times.told(readings), any(r.decides for r in readings), times.over(readings, budget),
+        times.disputed(readings, budget),
     )  # fmt: skip
 
 

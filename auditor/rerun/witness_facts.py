@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from auditor.record.facts import Over
 from auditor.rerun.facts import RerunRecord, RunOutcome, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
-from auditor.rerun.times import Reading
 
 ENOUGH_STEPS = 0.9
 """Share of the claimed steps below which a worse score may come of slower kernels or another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCheck:
+    """One budget of one run, by the readings of ``auditor.rerun.times`` against 600 s."""
+
+    told: str
+    """All readings with their figures."""
+    decided: bool
+    """Whether there is a reading that decides."""
+    over: bool
+    """Every reading that decides is over."""
+    disputed: bool
+    """Some reading is over, not every one that decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +33,8 @@ class Measured:
     run: SeedRun
     size: Over
     size_why: str
-    training: tuple[Reading, ...]
-    evaluation: tuple[Reading, ...]
+    training: TimeCheck
+    evaluation: TimeCheck
 
     @property
     def name(self) -> str:
