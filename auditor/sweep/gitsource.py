@@ -20,6 +20,7 @@ BASES = ("main", "origin/main", "master", "origin/master")
 _NUMBER = re.compile(r"/(\d{1,9})/(?:head|merge)$")
 _MERGE = re.compile(r"^Merge pull request #\d+ from (\S+)\n+(.*)")
 MAX_FIELD = 300
+MAX_MERGES = 50
 
 
 def git_dir(path: Path) -> Path | None:
@@ -109,9 +110,14 @@ class GitSource:
         return found.split()[0], ""
 
     def _who(self, pull: Pull, commit: Commit) -> tuple[str, str]:
-        """The author, and the title that a merge commit tells; else the head commit's subject."""
-        title = commit.message.strip().partition("\n")[0]
+        """The author, and the title that a merge commit tells; else the subject of the last commit of the author's own
+        (the head may be a merge of the base branch into the pull request's)."""
         merged = self._landings().get(pull.head)
+        for _ in range(MAX_MERGES):
+            if len(commit.parents) < 2 or commit.parents[0] in self._landings():
+                break
+            commit = self._objects.commit(commit.parents[0])
+        title = commit.message.strip().partition("\n")[0]
         if merged is not None and (match := _MERGE.match(self._objects.commit(merged[1]).message)):
             title = match.group(2).strip() or title
         return commit.author[:MAX_FIELD], title[:MAX_FIELD]

@@ -64,9 +64,7 @@ def sweep(pulls: list[Pull], asked: Asked, store: Store, engine: Engine, progres
     return course
 
 
-def _look(
-    pulls: list[Pull], asked: Asked, store: Store, engine: Engine, progress: Progress, course: Course
-) -> None:
+def _look(pulls: list[Pull], asked: Asked, store: Store, engine: Engine, progress: Progress, course: Course) -> None:
     """Find the submissions of every pull request that changed since it was looked at."""
     known = store.plan_keys()
     wanted = {p.ref: f"{p.head} {asked.base} {tool()}" if p.head else "" for p in pulls}
@@ -173,6 +171,3 @@ def work(
             for pair in engine.collect(WAIT_S):
                 running -= 1
                 yield pair
-
-
-

@@ -71,22 +71,19 @@ def functions(tree: ast.Module) -> dict[str, tuple[str, int]]:
 
 def normal_form(node: ast.AST) -> str:
     """A text that is equal for two trees when they differ in comments, formatting and docstrings alone."""
-    docstrings = {id(d): d for inner in ast.walk(node) if (d := _docstring(inner)) is not None}
-    if not docstrings:
-        return ast.dump(node, annotate_fields=False)
-    before = {key: statement.value for key, statement in docstrings.items()}
+    documented = [(inner, inner.body) for inner in ast.walk(node) if isinstance(inner, _WITH_DOCSTRING)]
     try:
-        for statement in docstrings.values():
-            statement.value = ast.Constant("")
+        for inner, body in documented:
+            inner.body = _undocumented(body) or [ast.Pass()]
         return ast.dump(node, annotate_fields=False)
     finally:
-        for key, statement in docstrings.items():
-            statement.value = before[key]
+        for inner, body in documented:
+            inner.body = body
 
 
 def _parts(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.AST]]:
     """Functions and methods by name; every other statement without one, and the head of each class."""
-    for statement in body:
+    for statement in _undocumented(body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{prefix}{statement.name}", statement
         elif isinstance(statement, ast.ClassDef):
@@ -94,21 +91,16 @@ def _parts(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.AST]]:
             yield "", ast.Module([ast.Expr(ast.Constant(f"{prefix}{statement.name}")), ast.Expr(head)], [])
             yield from _parts(statement.body, f"{prefix}{statement.name}.")
         else:
-            yield "", statement if _docstring_of([statement]) is None else ast.Pass()
+            yield "", statement
 
 
-def _docstring(node: ast.AST) -> ast.Expr | None:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-        return _docstring_of(node.body)
-    return None
+_WITH_DOCSTRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _docstring_of(body: list[ast.stmt]) -> ast.Expr | None:
-    """A string that stands alone at the beginning of ``body``."""
-    first = body[0] if body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        return first
-    return None
+def _undocumented(body: list[ast.stmt]) -> list[ast.stmt]:
+    """``body`` without a docstring."""
+    first = body[0].value if body and isinstance(body[0], ast.Expr) else None
+    return body[1:] if isinstance(first, ast.Constant) and isinstance(first.value, str) else body
 
 
 def _digest(text: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 from auditor import __version__
 
+FACTS = 1
+"""Of the normal form (`auditor.sweep.task`) that is kept beside a report."""
 _NOT_JUDGING = ("sweep", "board", "rerun", "cli.py", "doctor.py")
 """Parts of the package whose change leaves every report as it is."""
 
@@ -39,5 +41,5 @@ def _files(folder: Traversable, prefix: str, skipped: tuple[str, ...]) -> Iterat
 
 def key(content: str, edition: str, options: Mapping[str, Any]) -> str:
     """Under which an audit is kept: another one under the same key would give the same report."""
-    text = json.dumps([content, tool(), edition, dict(sorted(options.items()))])
+    text = json.dumps([FACTS, content, tool(), edition, dict(sorted(options.items()))])
     return hashlib.sha256(text.encode()).hexdigest()
