@@ -33,6 +33,8 @@ from auditor.rerun.series import Job, quiet
 from auditor.sandbox import NoIsolation
 
 MOST_TRIES = 8
+TWICE = 0.05
+"""Seconds within which a repeated line is the same one, printed to the screen and to a log file."""
 
 
 @dataclass(slots=True)
@@ -159,6 +161,8 @@ class ToyRunner:
         at = time.monotonic() - heard.begun
         if event.kind == "Printed":
             for text in str(event.fields["text"]).splitlines() or [""]:
+                if heard.tape.lines and heard.tape.lines[-1] == text and at - heard.tape.stamps[-1] < TWICE:
+                    continue  # the script prints to its log file too
                 heard.tape.line(Line(at, "out", text))
                 heard.phases.line(text, at)
                 self.job.watcher.line(text)

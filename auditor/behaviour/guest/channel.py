@@ -12,6 +12,8 @@ import numpy as np
 
 FLUSH = 1 << 16
 """Bytes that are gathered before a write to the pipe."""
+AT_ONCE = frozenset({"Printed", "ArtifactWritten"})
+"""Kinds that are written when they happen, with what was gathered before: the host's clock cuts phases by them."""
 
 
 class Sender:
@@ -46,7 +48,7 @@ class Sender:
         head = json.dumps({"k": kind, "s": self._seq, "f": plain, "b": shapes}).encode()
         self._seq += 1
         self._buffer += struct.pack("<I", len(head)) + head + b"".join(blobs)
-        if len(self._buffer) > FLUSH:
+        if len(self._buffer) > FLUSH or kind in AT_ONCE:
             self.flush()
         if self._stop is not None and kind == self._stop[0] and tuple(plain.get("site", ())[:2]) == self._stop[1:]:
             self._count()
