@@ -17,6 +17,7 @@ from auditor.source.flow.values import (
     Labels,
     Val,
 )
+from auditor.source.flow.written import part
 
 LOADERS = frozenset(
     [
@@ -88,6 +89,9 @@ def load(m: Machine, node: ast.AST, path: Val, mode: Val, name: str) -> Val:
     labels = EMPTY
     deep = m.deep(path)
     written = m.read_file(text)
+    handle = next((o for o in path.objs if o.kind == "file"), None)
+    if written is not None and handle is not None and name == "numpy.fromfile":
+        written = part(m, handle) or written
     origin = origin_of(text)
     if written is not None:
         labels = written

@@ -34,6 +34,7 @@ from auditor.source.flow.values import (
     join_all,
     union,
 )
+from auditor.source.flow.written import moved
 
 Handler = Callable[[Machine, Frame, ast.AST, Args, Kwargs], Val]
 
@@ -350,6 +351,7 @@ _EXACT: dict[str, Handler] = {
     "functools.reduce": derivatives.reduced,
     "torch.func.functional_call": derivatives.functional_call,
     "torch.nn.utils.stateless.functional_call": derivatives.functional_call,
+    **dict.fromkeys(("os.replace", "os.rename", "shutil.move", "shutil.copy", "shutil.copyfile", "os.link"), moved),
     "os.listdir": listing,
     "os.scandir": listing,
     "datasets.load_dataset": dataset,

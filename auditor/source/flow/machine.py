@@ -6,7 +6,7 @@ Nothing here walks syntax; `flow.statements` and `flow.expressions` do and call 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,10 @@ class Machine:
         self.events: list[Event] = []
         self.event_keys: dict[tuple[Any, ...], Event] = {}
         self.files: dict[str, Labels] = {}
+        self.file_parts: dict[str, list[Labels]] = {}
+        """Of files to which several arrays are written one after the other, by their names."""
+        self.handled: dict[Obj, int] = {}
+        """Open file to the number of arrays that went through it."""
         self.hooks: list[Val] = []
         self.patches: list[tuple[Val, bool]] = []
         """Functions put in the place of layers' ``forward``, and whether they take the layer as first argument."""
@@ -347,17 +351,35 @@ class Machine:
 
     def write_file(self, path: str | None, labels: Labels) -> None:
         """Something made of ``labels`` was written to ``path``."""
-        name = (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
+        name = _last(path)
         self.files[name] = self.files.get(name, EMPTY) | self.without(labels, "par", "acc")
         self.acted()
 
     def read_file(self, path: str | None) -> Labels | None:
         """Labels of what was written to ``path`` in this run; None when nothing was."""
-        name = (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
-        if name in self.files:
-            return self.files[name]
-        if HOLE in name:
-            known = [labels for other, labels in self.files.items() if fits(name, other) or fits(other, name)]
-            if known:
-                return frozenset().union(*known)
-        return None
+        known = [self.files[name] for name in _alike(_last(path), self.files)]
+        return frozenset().union(*known) if known else None
+
+    def parts_of(self, path: str | None) -> list[Labels]:
+        """The arrays written to ``path``, to be added to."""
+        return self.file_parts.setdefault(_last(path), [])
+
+    def parts_written(self, path: str | None) -> list[Labels]:
+        """The arrays written to ``path`` in this run, in their order; none where files that fit have other numbers."""
+        known = [self.file_parts[name] for name in _alike(_last(path), self.file_parts)]
+        if len({len(parts) for parts in known}) != 1:
+            return []
+        return [frozenset().union(*same) for same in zip(*known, strict=True)]
+
+
+def _last(path: str | None) -> str:
+    """The last part of a path that may have unknown pieces."""
+    return (path or HOLE).replace("\\", "/").rpartition("/")[2] or HOLE
+
+
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Those of ``known`` that may be ``name``: itself, else what fits where a piece is unknown."""
+    names = list(known)
+    if name in names:
+        return [name]
+    return [other for other in names if fits(name, other) or fits(other, name)] if HOLE in name else []

@@ -21,6 +21,7 @@ from auditor.source.flow.targets import in_place
 from auditor.source.flow.texts import formatted
 from auditor.source.flow.training_methods import TRAINING
 from auditor.source.flow.values import EMPTY, HOLE, LONGEST, NONE, NOTHING, TRUE, UNKNOWN, Obj, Val, join
+from auditor.source.flow.written import tofile
 
 Method = Callable[[Machine, Frame, ast.AST, Val, Args, Kwargs], Val]
 
@@ -349,6 +350,7 @@ _METHODS: dict[str, Method] = {
     "put_nowait": threads.put,
     "write": _write,
     "writelines": _write,
+    "tofile": tofile,
     "write_bytes": _write,
     "write_text": _write,
     "read": _read,

@@ -153,8 +153,8 @@ def native(m: Machine, node: ast.AST, args: Sequence[Val]) -> None:
     text = any(is_tokens(m, p) and m.of_kind(p, "acc") and m.has_origin(p, Origin.VAL) for p in parts)
     if not text or not _neural(m, labels):
         return
-    event = m.event("mix", node, labels, variant="native", kind=MixKind.BYTE_MIX, scores=nlls(m, labels))
-    event.data["scores"] |= nlls(m, labels)
+    event = m.event("mix", node, labels, variant="native", kind=MixKind.BYTE_MIX, scores=frozenset())
+    event.data["scores"] |= frozenset(m.labels[n].key[0] for n in nlls(m, labels))
     event.guard = event.guard or "the compiled code mixes predictions of the bytes into these losses"
 
 
