@@ -53,7 +53,8 @@ def audit(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="FORMAT[=FILE]", help="text, json or markdown; repeatable; to FILE when given."
+            "--format", metavar="FORMAT[=FILE]",
+            help="text, json, markdown, sarif, github or html; repeatable; to FILE when given.",
         ),
     ] = None,
     witness: Annotated[str, typer.Option(help="Witnesses to hear, separated by commas.")] = "",

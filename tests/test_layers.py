@@ -47,6 +47,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
                       "rules"),
     "auditor.cli_sweep": ("auditor", "auditor.core", "auditor.sweep", "auditor.board", "auditor.engine",
                           "auditor.report", "auditor.cli", "auditor.cli_output"),
+    "auditor.cli_hook": ("auditor", "auditor.cli"),
     "auditor.cli": ("auditor", "auditor.core", "auditor.engine", "auditor.report", "auditor.doctor",
                     "auditor.behaviour", "auditor.sandbox", "auditor.cli_probe", "auditor.cli_bpb",
                     "auditor.cli_output", "auditor.cli_rerun", "auditor.cli_sweep", "rules"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from auditor.core.exhibits import Curve, Exhibits
+from auditor.core.text import plain
 from auditor.report.page.svg import Figure, canvas, line, number, rect, tag, text, ticks
 
 WIDTH, HEIGHT = 470, 270
@@ -71,7 +72,7 @@ def _parts(curves: Sequence[Curve], x_name: str, y_name: str) -> Iterator[Markup
     yield text((LEFT + RIGHT) / 2, HEIGHT - 8, f"{x_name}; upwards: {y_name}", anchor="middle")
     for index, curve in enumerate(curves):
         path = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in curve.points)
-        yield tag("polyline", tag("title", curve.name[:120]), points=path, class_=f"series series{index}")
+        yield tag("polyline", tag("title", plain(curve.name, 120)), points=path, class_=f"series series{index}")
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

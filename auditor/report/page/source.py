@@ -19,6 +19,10 @@ _KINDS |= {kind: "s" for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_EN
 """Token to CSS class; newer Pythons cut f-strings into parts."""
 
 
+LONG = 400
+"""Characters of one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of an excerpt for the page; ``hot``: what the finding points at."""
@@ -39,8 +43,8 @@ def lines(excerpt: Excerpt, first: int, last: int, around: int = 4) -> list[Line
 
 
 def code(line: str, *, python: bool = True) -> Markup:
-    """One line as HTML; its text is the line's, with control characters as visible escapes."""
-    shown = visible(line)
+    """One line as HTML: its text, cut where it is very long, with control characters as visible escapes."""
+    shown = visible(line if len(line) <= LONG else f"{line[:LONG]} ...({len(line) - LONG} characters left out)")
     if not python:
         return escape(shown)
     out, at = Markup(""), 0
