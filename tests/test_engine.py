@@ -297,8 +297,8 @@ class TestSuppressions:
         assert report.verdict is Verdict.NON_COMPLIANT and any("matches no finding" in n for n in report.notes)
 
 
-def test_a_witness_of_a_later_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="rerun witness comes with a later version"):
+def test_the_rerun_witness_needs_a_record() -> None:
+    with pytest.raises(UsageError, match="needs the record of a re-run"):
         engine.check_witnesses((Witness.RERUN,))
     with pytest.raises(UsageError, match="at least one"):
         engine.check_witnesses(())

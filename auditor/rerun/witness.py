@@ -15,7 +15,7 @@ from pathlib import Path
 from auditor.core.submission import Submission
 from auditor.record.facts import BUDGET_SECONDS, RecordFacts
 from auditor.rerun import times
-from auditor.rerun.claimed import claimed_of
+from auditor.rerun.claimed import Claimed, claimed_of
 from auditor.rerun.compare import FAR
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
@@ -41,7 +41,11 @@ def listen(folder: Path, submission: Submission, facts: RecordFacts) -> RerunFac
     except RecordError as error:
         raise Unusable(f"the re-run's record cannot be read: {error}") from error
     _believe(record, submission, folder)
-    claimed = claimed_of(submission, facts)
+    return facts_of(record, claimed_of(submission, facts))
+
+
+def facts_of(record: RerunRecord, claimed: Claimed) -> RerunFacts:
+    """What the rules read of a record that is believed, against stated figures."""
     judgement = judge_claimed(record, claimed)
     figures = judgement.statistics
     gap = figures.gap if figures is not None else None

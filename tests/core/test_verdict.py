@@ -21,7 +21,7 @@ from auditor.core.types import (
 )
 from auditor.core.verdict import FULL, judge
 
-SOURCE, RECORD, BEHAVIOUR = Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR
+SOURCE, RECORD, BEHAVIOUR, RERUN = Witness.SOURCE, Witness.RECORD, Witness.BEHAVIOUR, Witness.RERUN
 BAD, REVIEW, OPEN, NONE = (
     Verdict.NON_COMPLIANT,
     Verdict.NEEDS_REVIEW,
@@ -74,7 +74,7 @@ def expected_pair(one: str, two: str, ruling: Ruling, kind: Kind, *, same_rule: 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("ruling", Ruling)
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("witness", [SOURCE, RECORD, BEHAVIOUR])
+@pytest.mark.parametrize("witness", [SOURCE, RECORD, BEHAVIOUR, RERUN])
 def test_one_result(state: str, ruling: Ruling, kind: Kind, witness: Witness) -> None:
     metas = {"some-rule": meta(ruling, kind)}
     judged = judge([result(state, witness)], metas, required=FULL, ran=FULL)
@@ -85,7 +85,7 @@ def test_one_result(state: str, ruling: Ruling, kind: Kind, witness: Witness) ->
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("ruling", Ruling)
-@pytest.mark.parametrize("witnesses", [(SOURCE, RECORD), (SOURCE, BEHAVIOUR), (RECORD, BEHAVIOUR)])
+@pytest.mark.parametrize("witnesses", [(SOURCE, RECORD), (SOURCE, BEHAVIOUR), (RECORD, BEHAVIOUR), (RECORD, RERUN)])
 def test_two_witnesses_of_one_rule(ruling: Ruling, kind: Kind, witnesses: tuple[Witness, Witness]) -> None:
     metas = {"some-rule": meta(ruling, kind)}
     for one, two in itertools.product(STATES, STATES):
@@ -124,6 +124,18 @@ def test_witnesses_that_did_not_run(state: str, required: tuple[Witness, ...], r
     assert judged.complete is (set(ran) == set(FULL) and not gap)
     if absent and alone is NONE:
         assert all(witness.value in judged.reason for witness in absent)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_rerun_is_heard_like_the_others_but_no_audit_needs_it(state: str) -> None:
+    metas = {"some-rule": meta(Ruling.ILLEGAL, Kind.INTEGRITY)}
+    four = {*FULL, RERUN}
+    heard = judge([result("clear", SOURCE), result(state, RERUN)], metas, required=four, ran=four)
+    assert heard.verdict is expected_single(state, Ruling.ILLEGAL, Kind.INTEGRITY)
+    assert heard.complete is (state not in ("unknown", "error"))
+    asked = judge([result("clear", SOURCE)], metas, required=four, ran=FULL)
+    assert asked.verdict is OPEN and "rerun" in asked.reason
+    assert judge([result("clear", SOURCE)], metas, required=FULL, ran=FULL).complete
 
 
 def test_a_gap_of_a_form_rule_or_a_legal_pattern_leaves_the_audit_complete() -> None:
