@@ -99,6 +99,8 @@ def run(asked: Asked, options: Options) -> int:
     from auditor.rerun.series import Stages
 
     stages = Stages()
+    if sys.argv[1:2] == ["rerun"]:  # the process is this command alone: its total begins with it
+        stages.since_process_start("start of the command")
     submission, planned = _planned(asked, options)
     width, color = screen(True)
     if asked.plan_only:

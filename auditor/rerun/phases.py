@@ -14,7 +14,7 @@ from auditor.core.text import plain
 from auditor.core.types import Place
 from auditor.record import events
 from auditor.record import lines as ln
-from auditor.record.facts import LineKind
+from auditor.record.facts import LineKind, Step
 from auditor.rerun.facts import PhaseKind, PhaseSpan
 
 VALIDATION = "validation at step "
@@ -43,6 +43,15 @@ class Spent:
     evaluation: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The last line with the training clock: when it came, what it states, and the number of its training step."""
+
+    at: float
+    stated: float | None
+    number: int | None
+
+
 class Phases:
     """The spans of one run; feed it lines and files in order. Seconds from the launch."""
 
@@ -53,7 +62,7 @@ class Phases:
         self._kind, self._name, self._because = PhaseKind.START, PhaseKind.START.value, "launch"
         self._from = 0.0
         self._last = 0.0
-        self._step: tuple[float, float | None] | None = None
+        self._step: _Step | None = None
         self._trained = False
         self._written = False
 
@@ -178,8 +187,15 @@ class Phases:
             self._closed(PhaseKind.TRAIN, PhaseKind.TRAIN.value, at, None, "a step line follows")
             self._after(PhaseKind.TRAIN, "a step line follows")
         self._advance(at)
-        self._step = (at, stated)
-        self._trained = step is not None and step.of is not None and step.step >= step.of
+        self._step = _Step(at, stated, step.step if step is not None else None)
+        self._trained = False
+        self._maybe_last(step)
+
+    def _maybe_last(self, step: Step | None) -> None:
+        """After step N of N comes what follows training."""
+        if step is not None and step.of is not None and step.step >= step.of:
+            self._trained = True
+            self._after(PhaseKind.SERIALISE, "the last step was printed")
 
     def _take_validation(self, text: str, at: float) -> None:
         """A score inside training. The script's own clock stands still while it is taken."""
@@ -187,22 +203,25 @@ class Phases:
         number = step.step if step is not None else "?"
         stated = step.train_seconds if step is not None and self._stated else None
         known = self._step
-        if self._kind in _BEFORE:
+        if known is not None and step is not None and known.number == step.step:
+            inside = at - self._from
+        elif self._kind in _BEFORE:
             trained = stated or 0.0
             self._advance(max(self._from, self._last if trained == 0 else at - trained))
             inside = at - self._from if trained == 0 else 0.0
             self._kind, self._name = PhaseKind.TRAIN, PhaseKind.TRAIN.value
             self._because = "the training clock starts after the first validation"
-        elif known is not None and known[1] is not None and stated is not None:
-            inside = (at - known[0]) - (stated - known[1])
+        elif known is not None and known.stated is not None and stated is not None:
+            inside = (at - known.at) - (stated - known.stated)
         else:
             inside = 0.0
         inside = min(max(inside, 0.0), at - self._from)
         if self._kind is not PhaseKind.TRAIN:
             self._after(PhaseKind.TRAIN, "a step line follows")
         self._advance(at - inside)
-        self._emit(PhaseKind.EVALUATION, f"{VALIDATION}{number}", at - inside, at, "the training clock stood still")
-        self._from, self._step = at, (at, stated)
+        self._emit(PhaseKind.EVALUATION, f"{VALIDATION}{number}", self._from, at, "the training clock stood still")
+        self._from, self._step = at, _Step(at, stated, None)
+        self._maybe_last(step)
 
     def _take_stop(self, text: str, at: float) -> None:
         if self._kind in _BEFORE:
@@ -259,7 +278,7 @@ class Phases:
         name = plain(score.label, 60) or PhaseKind.EVALUATION.value
         name = f"{DIAGNOSTIC}{name}" if score.diagnostic else name
         last = self._spans[-1] if self._spans else None
-        if last is not None and last.name == ADAPTATION and self._name == ADAPTATION:
+        if last is not None and last.name == ADAPTATION == self._name and not score.diagnostic:
             self._spans.pop()
             self._from = last.start
             self._emit(PhaseKind.EVALUATION, name, last.start, at, last.because)

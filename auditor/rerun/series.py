@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from auditor.rerun.options import CAP_BYTES, Options
 from auditor.rerun.plan import Plan, document
 from auditor.rerun.seedrun import Now
 from auditor.sandbox import scratch
+from auditor.sandbox.watch import identify
 
 SETUP, CLOSING = "set-up", "record"
 
@@ -54,6 +56,14 @@ class Stages:
     begun: float = field(default_factory=time.monotonic)
     parts: list[tuple[str, float]] = field(default_factory=list)
     _last: float = 0.0
+
+    def since_process_start(self, name: str) -> None:
+        """Count from the start of this process; what was done until now was ``name``."""
+        seen = identify(os.getpid())
+        if seen is not None:
+            age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(seen.started) / os.sysconf("SC_CLK_TCK")
+            self.begun = time.monotonic() - max(age, 0.0)
+        self.mark(name)
 
     def mark(self, name: str) -> float:
         """What was done since the last mark was ``name``; its seconds."""
