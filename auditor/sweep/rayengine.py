@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,9 +21,21 @@ from auditor.sweep.types import SweepError
 from auditor.sweep.worker import Config, config_of
 
 START_S = 300.0
+REACH_S = 10.0
 NO_RAY = "--engine ray needs the extra: pip install 'golf-audit[ray]'"
 MAX_LOST = 20
 """Actors that may be lost in a row before the sweep gives up: then it is the cluster that fails."""
+
+
+def _reach(address: str) -> None:
+    """Try ``host:port``: Ray itself waits for minutes where nobody listens. Raises `SweepError`."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise SweepError(f"no Ray cluster at {plain(address, 100)}: {plain(error, 200)}") from error
 
 
 class Keeper:
@@ -67,6 +80,7 @@ class RayEngine:
             ray: Any = importlib.import_module("ray")
         except ImportError:
             raise SweepError(NO_RAY) from None
+        _reach(address)
         self._ray = ray
         self._mine = not ray.is_initialized()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -14,7 +15,9 @@ from auditor import __version__
 
 FACTS = 1
 """Of the normal form (`auditor.sweep.task`) that is kept beside a report."""
-_NOT_JUDGING = ("sweep", "board", "rerun", "cli.py", "doctor.py")
+_NOT_JUDGING = re.compile(
+    r"^auditor/(?:sweep|board|rerun|cli|doctor\.py|report/(?!json\.py|grouping\.py|schema)|.*__pycache__)"
+)
 """Parts of the package whose change leaves every report as it is."""
 
 
@@ -22,20 +25,20 @@ _NOT_JUDGING = ("sweep", "board", "rerun", "cli.py", "doctor.py")
 def tool() -> str:
     """``VERSION+DIGEST``: a changed rule is a changed tool, also between two releases."""
     total = hashlib.sha256()
-    for package, skipped in (("auditor", _NOT_JUDGING), ("rules", ())):
-        for name, file in sorted(_files(resources.files(package), package, skipped)):
+    for package in ("auditor", "rules"):
+        for name, file in sorted(_files(resources.files(package), package)):
             total.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return f"{__version__}+{total.hexdigest()[:12]}"
 
 
-def _files(folder: Traversable, prefix: str, skipped: tuple[str, ...]) -> Iterator[tuple[str, Traversable]]:
+def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
     for item in folder.iterdir():
         name = f"{prefix}/{item.name}"
-        if item.name in skipped or item.name.startswith((".", "__pycache__", "cli_")):
+        if _NOT_JUDGING.match(name):
             continue
         if item.is_dir():
-            yield from _files(item, name, ())
-        elif item.name.endswith((".py", ".json", ".toml")):
+            yield from _files(item, name)
+        elif name.endswith((".py", ".json", ".toml")):
             yield name, item
 
 

@@ -167,3 +167,16 @@ def test_the_engine_is_kept_full_and_never_overfull() -> None:
     bench = Bench({}, slots=2)
     requests = ({"do": "plan", "ref": str(n)} if n != 3 else None for n in range(7))
     assert len(list(work(bench, requests))) == 6
+
+
+def test_the_tool_is_told_by_the_code_that_judges() -> None:
+    from importlib import resources
+
+    from auditor.sweep.tool import _files, tool
+
+    names = {name for package in ("auditor", "rules") for name, _ in _files(resources.files(package), package)}
+    assert {"auditor/engine.py", "auditor/source/analysis.py", "auditor/report/json.py"} <= names
+    assert {"rules/slot_causal.py", "rules/editions/2026-05-02.json"} <= names
+    assert not {n for n in names if n.startswith(("auditor/sweep", "auditor/cli", "auditor/report/terminal"))}
+    version, _, digest = tool().partition("+")
+    assert version and len(digest) == 12
