@@ -9,7 +9,7 @@ pip=("$GOLF_VENV/bin/python" -I -m pip install --quiet --disable-pip-version-che
      --constraint "$GITHUB_ACTION_PATH/constraints.txt")
 
 if [ "${GOLF_PROBE:-false}" = true ]; then
-  "${pip[@]}" --extra-index-url https://download.pytorch.org/whl/cpu "$GITHUB_ACTION_PATH[torch]"
+  "${pip[@]}" --extra-index-url https://download.pytorch.org/whl/cpu "${GITHUB_ACTION_PATH}[torch]"
   sudo apt-get update -qq
   sudo apt-get install -qq -y bubblewrap
   # Ubuntu 24.04 keeps user namespaces from programs without an AppArmor profile; the runner is thrown away afterwards.

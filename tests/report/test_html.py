@@ -117,7 +117,7 @@ def test_without_logs_and_sizes_it_says_so() -> None:
 
 
 @pytest.mark.parametrize("foreign", ["<script>alert(1)</script>", HOSTILE, "'\"><img src=x onerror=alert(1)>",
-                                     "{{ 7 * 7 }}{% include 'x' %}", "</title></style></svg>", "&lt;b&gt;"])  # fmt: skip
+                                     "{{ 7 * 7 }}{% include 'x' %}", "</title></style></svg>", "&lt;b"])  # fmt: skip
 def test_foreign_text_is_never_markup(foreign: str) -> None:
     page = check_html(full(foreign))
     assert page.tags == check_html(full()).tags
