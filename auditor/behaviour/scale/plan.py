@@ -225,7 +225,9 @@ def zero_is_last_only(words: str, text: str) -> bool:
     return re.search(rf"last_step\s+or\s*\(?\s*{name}\s*>\s*0\s+and\b", text) is not None
 
 
-_IN_CALLS = frozenset({"seq_len", "stride", "batch", "batch_tokens", "calib", "chunk", "buckets", "docs", "epochs"})
+_IN_CALLS = frozenset(
+    {"seq_len", "stride", "batch", "batch_tokens", "calib", "chunk", "buckets", "docs", "epochs", "least_tokens"}
+)
 _DIMENSIONS = frozenset(
     {"model_dim", "width", "head_dim", "rope_dims", "heads", "kv_heads", "layers", "rank", "window"}
 )

@@ -88,6 +88,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
               r"|^(?:warmdown|cooldown|swa|qat|ema|lawa)_(?:start|end|iters|begin)$"),
     ("repeats", r"(?:^|_)(?:n_|num_)?(?:steps|iters?|iterations)(?:_\w+)?$"),
     ("lawa", r"^lawa_k$|^swa_(?:last_n|window|checkpoints)$|^swa_steps$"),
+    ("least_tokens", r"(?:^|_)min_(?:\w+_)?tokens(?:_seen)?$|(?:^|_)(?:min_(?:seen|history)|tokens_before_use)$"
+                     r"|(?:^|_)(?:burn_?in|start_after|activate_after)_tokens$"),
     ("token_limit", r"(?:^|_)(?:subset|max|debug|limit|prefix|score|prefill|build|fit|train)_(?:\w+_)?tokens$"
                     r"|tokens_limit$"),
     ("length", r"(?:^|_)(?:tokens|len|length|toks|ctx|focal)$"),

@@ -145,6 +145,8 @@ def _whole(role: str, value: int, site: Site, shape: Shape, level: Level) -> int
             return min(value, 11) if value >= 12 else None
         case "token_limit":
             return max(8 * shape.toy_seq, 4096 * value // CLAIMED_VAL_TOKENS) if value > 8192 else None
+        case "least_tokens":  # what waits for so much text must wake in a stream of a few thousand
+            return shape.toy_seq // 2 if value > shape.toy_seq // 2 else None
         case "length":
             return max(shape.toy_seq * value // shape.seq, 1) if 32 <= value <= 65_536 else None
     return None

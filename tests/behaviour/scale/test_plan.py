@@ -48,6 +48,7 @@ CONSTANTS = [
     ("ngram_buckets = 4_194_304  # wide", "ngram_buckets = 256  # wide"),
     ("class H:\n    train_seq_len: int = 2048", "class H:\n    train_seq_len: int = 128"),
     ("def f(x, stride=256, batch_seqs: int = 96): pass", "def f(x, stride=64, batch_seqs: int = 32): pass"),
+    ("def f(x, min_tokens: int = 5000): pass", "def f(x, min_tokens: int = 64): pass"),
     ("f(1, n_samples=64, seq_len=2048)", "f(1, n_samples=2, seq_len=128)"),
     ('C = {"model_dim": 512, "lr": 3}', 'C = {"model_dim": 32, "lr": 3}'),
     ("A, eval_stride = 7, 256", "A, eval_stride = 7, 64"),
