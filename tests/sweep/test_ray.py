@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -12,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from auditor.sweep import rayengine
 from auditor.sweep.progress import Silent
 from auditor.sweep.rayengine import RayEngine
 from auditor.sweep.run import Asked, sweep
@@ -42,9 +42,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def cluster() -> Iterator[Any]:
     """Two nodes of one CPU each, as processes of this machine."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+    made: Any = importlib.import_module("ray.cluster_utils").Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20}
+    )
     made.add_node(num_cpus=1, object_store_memory=100 << 20)
     made.wait_for_nodes()
     yield made
@@ -63,7 +63,7 @@ def test_two_nodes_give_the_reports_of_one_machine(cluster: Any, repository: Rep
         ours = reports(store.db)
         engine._ray.kill(engine._idle[0])
         engine.submit({"do": "plan", "ref": pulls[0].ref, "head": pulls[0].head})
-        lost = []
+        lost: list[Any] = []
         while not lost:
             lost = engine.collect(1.0)
         assert "was lost" in lost[0][1]["error"]
@@ -101,7 +101,7 @@ def test_without_ray_the_extra_is_named(repository: Repository, monkeypatch: pyt
     def absent(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(rayengine.importlib, "import_module", absent)
+    monkeypatch.setattr("auditor.sweep.rayengine.importlib.import_module", absent)
     with pytest.raises(SweepError, match=r"golf-audit\[ray\]"):
         RayEngine(config(repository), 1)
 
