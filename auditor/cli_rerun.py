@@ -64,6 +64,12 @@ def rerun(
     python: Annotated[str, typer.Option(metavar="PATH", help="Interpreter of the run; default: this one.")] = "",
     launcher: Annotated[str, typer.Option(metavar="NAME", help="torchrun, or python.")] = "",
     unsandboxed: Annotated[bool, typer.Option("--unsandboxed", help="Run it without isolation.")] = False,
+    print_sky: Annotated[bool, typer.Option("--print-sky", help="Print a SkyPilot task for this re-run.")] = False,
+    claimed: Annotated[str, typer.Option(metavar="X,X", help="Run nothing: judge this published score against")] = "",
+    measured: Annotated[str, typer.Option(metavar="Y,Y", help="what a re-run gave, in bits per byte.")] = "",
+    claimed_std: Annotated[float, typer.Option(metavar="S", help="Deviation over the seeds of --claimed.")] = 0.0,
+    against: Annotated[str, typer.Option(metavar="Z,Z", help="With both: the row to beat, its mean or seeds.")] = "",
+    bytes_per_token: Annotated[float, typer.Option(metavar="R", help="Of the tokenizer, for 0.005 nats.")] = 0.0,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
     base: Annotated[str, typer.Option(metavar="REF", help="In a checkout: what it is compared with.")] = "origin/main",
     submission: Annotated[str, typer.Option(metavar="NAME", help="Which of several submission folders.")] = "",
@@ -74,6 +80,9 @@ def rerun(
     from auditor.rerun.options import Options, TimeLimits
 
     def body() -> int:
+        if claimed or measured:
+            _check_form(form)
+            return _published(claimed, measured, claimed_std, against, bytes_per_token, form)
         if not path:
             raise cli_output.Misuse("give the folder of a submission, or a checkout of its pull request")
         limits = TimeLimits(
@@ -86,7 +95,7 @@ def rerun(
         )  # fmt: skip
         asked = Asked(Path(path), base, submission or None, form, plan)
         _check(asked, options)
-        return run(asked, options)
+        return _print_sky(asked, options) if print_sky else run(asked, options)
 
     raise typer.Exit(cli.guarded(body, verbose))
 
@@ -122,6 +131,32 @@ def run(asked: Asked, options: Options) -> int:
         print(f"golf-audit: interrupted; finished seeds are in {done.record.folder}", file=sys.stderr, flush=True)
         return INTERRUPTED
     return outcome.EXIT[judged.outcome]
+
+
+def _published(claimed: str, measured: str, std: float, against: str, ratio: float, form: str) -> int:
+    """Two published scores, without a run."""
+    from auditor.cli_output import Misuse, screen, write
+    from auditor.rerun import published, view
+
+    try:
+        judged = published.judged(claimed, measured, std=std, against=against, bytes_per_token=ratio)
+    except ValueError as error:
+        raise Misuse(str(error)) from error
+    rows = published.rows(judged)
+    write(view.as_json(published.document(judged)) if form == "json" else view.table(rows, *screen(True)))
+    return judged.exit_code
+
+
+def _print_sky(asked: Asked, options: Options) -> int:
+    """The task file; nothing of this machine is looked at."""
+    from auditor.cli_output import Misuse, write
+    from auditor.intake import load_submission
+    from auditor.rerun import sky
+
+    if options.toy:
+        raise Misuse("--print-sky is for a re-run on eight GPUs; --toy runs here")
+    write(sky.task(load_submission(asked.path, base=asked.base, name=asked.name), options))
+    return 0
 
 
 def _planned(asked: Asked, options: Options) -> tuple[Submission, Plan]:
@@ -191,8 +226,7 @@ def interruptible() -> Iterator[None]:
 def _check(asked: Asked, options: Options) -> None:
     from auditor.cli_output import Misuse
 
-    if asked.form not in FORMATS:
-        raise Misuse(f"rerun prints {' or '.join(FORMATS)}; not {asked.form!r}")
+    _check_form(asked.form)
     if options.launcher not in ("", "torchrun", "python"):
         raise Misuse(f"--launcher takes torchrun or python; not {options.launcher!r}")
     if options.gpus is not None and not 0 <= options.gpus <= MOST_GPUS:
@@ -206,6 +240,13 @@ def _check(asked: Asked, options: Options) -> None:
     for name, given in (("--data", options.data), ("--gpus", options.gpus), ("--wheels", options.wheels)):
         if options.toy and given is not None:
             raise Misuse(f"--toy takes no {name}: it brings a world of its own")
+
+
+def _check_form(form: str) -> None:
+    from auditor.cli_output import Misuse
+
+    if form not in FORMATS:
+        raise Misuse(f"rerun prints {' or '.join(FORMATS)}; not {form!r}")
 
 
 def _path(text: str) -> Path | None:

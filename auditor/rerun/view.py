@@ -17,6 +17,7 @@ from auditor.core.types import Place
 from auditor.rerun.facts import RerunRecord
 from auditor.rerun.options import Options
 from auditor.rerun.plan import Plan, shown_command
+from auditor.rerun.published import statistics
 from auditor.rerun.seedrun import Now
 from auditor.rerun.series import Stages, Watcher
 
@@ -146,7 +147,7 @@ def render_plan(plan: Plan, options: Options, width: int = 80, color: bool = Fal
     rows += [("setting", f"{name}={value}  ({origin})") for name, value, origin in plan.settings]
     rows += [("note", text) for text in plan.notes]
     rows += [("PROBLEM", text) for text in plan.problems]
-    return _table(rows, width, color)
+    return table(rows, width, color)
 
 
 def _environment(plan: Plan) -> list[tuple[str, str]]:
@@ -177,7 +178,8 @@ def _gib(size: int) -> str:
     return f"{size / (1 << 30):.2f} GiB"
 
 
-def _table(rows: list[tuple[str, str]], width: int, color: bool) -> str:
+def table(rows: list[tuple[str, str]], width: int, color: bool) -> str:
+    """Names and texts in two columns."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -243,12 +245,13 @@ def render(judged: Judgement, record: RerunRecord, total: float, phases: list[tu
         said = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times if seconds is not None)
         if said:
             rows.append(("", said))
+    rows += statistics(judged)
     rows += [("claim", f"{c.kind}: stated {c.stated}, measured {_measured(c.measured)}") for c in judged.claims]
     rows.append(("phases", f"{total:.2f} s in all"))
     rows += [("", f"{seconds:10.2f} s  {name}") for name, seconds in phases]
     rows += [("note", note) for note in record.notes]
     rows.append(("record", record.folder))
-    return _table(rows, width, color)
+    return table(rows, width, color)
 
 
 def as_json(document: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from auditor.rerun.compare import FAR
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
 from auditor.rerun.outcome import judge_claimed
+from auditor.rerun.published import row_text
 from auditor.rerun.record import RecordError, read
 from auditor.rerun.signs import damage
 from auditor.rerun.sizes import size_of
@@ -125,16 +126,5 @@ def _notes(record: RerunRecord, judgement: Judgement) -> tuple[str, ...]:
 
 def _tests(judgement: Judgement) -> list[str]:
     """What the measured seeds say of the rows to beat."""
-    told = []
-    for test in judgement.statistics.tests if judgement.statistics is not None else ():
-        if test.p is None:
-            told.append(f"Re-run against {test.row} ({test.baseline:g}): {test.why}")
-            continue
-        more = {None: "; no number of further seeds would show it", 0: ""}.get(
-            test.further_seeds, f"; {test.further_seeds} more seeds at this spread would bring p below 0.01"
-        )
-        told.append(
-            f"Re-run against {test.row} ({test.baseline:g}): better by {test.gain_nats:.4f} nats per token, "
-            f"p = {test.p:.3g} with the margin of 0.005, {test.p_without_margin:.3g} without{more}"
-        )
-    return told
+    tests = judgement.statistics.tests if judgement.statistics is not None else ()
+    return [f"Re-run against {row_text(test)}." for test in tests]
