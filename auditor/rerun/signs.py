@@ -11,7 +11,7 @@ from auditor.record.facts import BUDGET_SECONDS, Over
 from auditor.record.sizes import CAP
 from auditor.rerun import times
 from auditor.rerun.claimed import Claimed
-from auditor.rerun.compare import FAR, Comparison
+from auditor.rerun.compare import SEEN, Comparison
 from auditor.rerun.facts import PhaseKind, RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.figures import score_of
 from auditor.rerun.sizes import size_of
@@ -100,8 +100,9 @@ def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) ->
         signs.notes.append(f"{told}, within the tolerance of {room:.4f}" if gap > -room else f"{told} than claimed")
         return
     reach = (
-        f"on 8 H100 no difference of machine or library has been seen to reach {FAR:g}"
-        if comparison.far else "another library or machine has been seen to reach that: compare the environments"
+        f"published re-runs put at most {SEEN:g} down to machine or libraries"
+        if comparison.far
+        else f"published re-runs put up to {SEEN:g} down to machine or libraries: compare the environments"
     )  # fmt: skip
     signs.add(Sign.WORSE, f"{told}, beyond the tolerance of {room:.4f}; {reach}")
 

@@ -55,7 +55,7 @@ class RerunFacts:
     judgement: Judgement
     runs: tuple[Measured, ...] = ()
     far: bool = False
-    """The score is worse by more than any environment has been seen to explain."""
+    """The score is worse by clearly more than was ever put down to machine or libraries."""
     steps_share: float | None = None
     """Steps made of those claimed, of the slowest seed; None where either is not known."""
     notes: tuple[str, ...] = ()
