@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from auditor import __version__, cli_bpb, cli_rerun, cli_sweep
+from auditor import __version__, cli_board, cli_bpb, cli_rerun, cli_sweep
 from auditor.cli_output import Misuse, deliver, parse_formats, screen, write
 from auditor.core.types import Verdict, Witness
 
@@ -25,8 +25,8 @@ EXIT = {
 USAGE, FAILED, INTERRUPTED = 2, 3, 130
 
 SEVERITY = (Verdict.NO_VIOLATION_FOUND, Verdict.INCONCLUSIVE, Verdict.NEEDS_REVIEW, Verdict.NON_COMPLIANT)
-COMMANDS = ("audit", "probe", "bpb", "rules", "explain", "doctor", "sweep", "rerun")
-LATER_COMMANDS = ("board",)
+COMMANDS = ("audit", "probe", "bpb", "rules", "explain", "doctor", "sweep", "board", "rerun")
+LATER_COMMANDS: tuple[str, ...] = ()
 
 app = typer.Typer(
     name="golf-audit",
@@ -168,6 +168,7 @@ def probe(
 
 cli_bpb.register(app)
 cli_sweep.register(app)
+cli_board.register(app)
 cli_rerun.register(app)
 
 
