@@ -183,7 +183,7 @@ def _usual_folder(name: str, toy: bool, plan_only: bool) -> Path:
 def _done(submission: Submission, planned: Plan, options: Options, stages: object) -> Done:
     from auditor.engine import UsageError
     from auditor.rerun import series, view
-    from auditor.rerun.record import RecordError
+    from auditor.rerun.record import Busy, RecordError
 
     make: MakeRunner
     if options.toy:
@@ -198,7 +198,7 @@ def _done(submission: Submission, planned: Plan, options: Options, stages: objec
     with interruptible(), view.watching(options.verbose) as watcher:
         try:
             done = series.rerun(submission, planned, options, watcher, make, stages)
-        except (series.Busy, RecordError) as error:
+        except (Busy, RecordError) as error:
             raise UsageError(str(error)) from error
         except OSError as error:
             if stages.parts:

@@ -19,9 +19,11 @@ from auditor.sandbox.spawn import spawn
 from auditor.sandbox.watch import Seen
 
 CHUNK = 65_536
-MAX_LINE = 1 << 20
-MAX_OUTPUT = 256 << 20
-"""Bytes of both streams; a run that prints more is killed."""
+MAX_LINE = 1 << 16
+"""Bytes after which a line is cut in two."""
+MAX_OUTPUT = 32 << 20
+MOST_LINES = 200_000
+"""Bytes and lines of both streams; a run that prints more is killed."""
 DRAIN_SECONDS = 2.0
 GONE_SECONDS = 15.0
 PASSED = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
@@ -73,7 +75,7 @@ class Process:
         self._popen = spawned.popen
         self.pid = spawned.popen.pid
         self._first: Seen | None = watch.identify(spawned.first) if spawned.first else None
-        self._printed = 0
+        self._printed = self._lines = 0
         assert self._popen.stdin and self._popen.stdout and self._popen.stderr
         self._popen.stdin.close()
         self._streams = [_Stream("out", self._popen.stdout), _Stream("err", self._popen.stderr)]
@@ -102,8 +104,8 @@ class Process:
 
     @property
     def too_much(self) -> bool:
-        """Whether it printed more than `MAX_OUTPUT` bytes."""
-        return self._printed > MAX_OUTPUT
+        """Whether it printed more than `MAX_OUTPUT` bytes or `MOST_LINES` lines."""
+        return self._printed > MAX_OUTPUT or self._lines > MOST_LINES
 
     def poll(self) -> int | None:
         """Its exit status (negative: the signal), None while it runs."""
@@ -162,6 +164,7 @@ class Process:
         return found
 
     def _line(self, stream: _Stream, data: bytes) -> Line:
+        self._lines += 1
         return Line(self.seconds, stream.name, data.decode("utf-8", "replace").replace("\0", "\\0"))
 
 

@@ -26,8 +26,6 @@ class Running:
     pid: int
     started: str
     boot: str
-    harness_pid: int
-    harness_started: str
     scratch: str
 
 
@@ -40,10 +38,8 @@ def boot_id() -> str:
 
 def note(folder: Path, seed: int, pid: int, scratch_folder: Path) -> None:
     """Write down the run that was just started; its process leads a session of its own."""
-    run, own = identify(pid), identify(os.getpid())
-    running = Running(
-        seed, pid, run.started if run else "", boot_id(), os.getpid(), own.started if own else "", str(scratch_folder)
-    )
+    run = identify(pid)
+    running = Running(seed, pid, run.started if run else "", boot_id(), str(scratch_folder))
     temporary = folder / f"{NAME}.new"
     temporary.write_text(json.dumps(asdict(running)), encoding="utf-8")
     os.replace(temporary, folder / NAME)
@@ -61,12 +57,6 @@ def noted(folder: Path) -> Running | None:
         return Running(**{name: values[name] for name in Running.__slots__})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def harness_lives(running: Running) -> bool:
-    """Whether the harness that noted the run still works on it, here."""
-    same = running.boot == boot_id() and running.harness_pid != os.getpid()
-    return same and alive(Seen(running.harness_pid, running.harness_started))
 
 
 def clear(folder: Path) -> tuple[Running | None, int]:

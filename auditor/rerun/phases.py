@@ -26,9 +26,18 @@ ADAPTATION = "test-time training"
 EVAL_WARM_UP = "warm-up of the evaluation"
 LEAST = 0.0005
 """Seconds; a shorter stretch belongs to the one before it."""
+LONGEST = 500
+"""Characters of a line that are read, its last ones: what a longer one holds is no line of the competition's."""
 _HERE = Place()
 _TOOK = re.compile(rf"\(({ln.NUMBER})\s*s\)")
+_ENDLESS = re.compile(r"[\w./-]{120,}")
 _BEFORE = (PhaseKind.START, PhaseKind.WARM_UP)
+
+
+def readable(line: str) -> str:
+    """The part of a line that is read: nothing of one that takes the readers' patterns too long, by an endless word."""
+    end = line[-LONGEST:]
+    return "" if _ENDLESS.search(end) else end
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class Phases:
 
     def line(self, raw: str, at: float) -> None:
         """A line was printed at ``at``."""
-        text = ln.clean(raw.rpartition("\r")[2])
+        text = ln.clean(readable(raw).rpartition("\r")[2])
         kind = ln.kind_of(text)
         take = _TAKES.get(kind)
         if take is not None and not ln.looks_like_python(text):

@@ -23,8 +23,8 @@ from auditor.rerun.seedrun import disk_free
 from auditor.sandbox import Level, detect
 
 GIB = 1 << 30
-SCRATCH_BYTES = 4 * GIB
-"""For one run: the copy of the folder, a checkpoint of float weights, caches of the compiler."""
+SCRATCH_BYTES = 2 * GIB
+"""For one run on GPUs: the copy of the folder, a checkpoint of float weights, caches of the compiler."""
 RECORD_BYTES = GIB // 4
 ENVIRONMENT_BYTES = 8 * GIB
 _DATA_PATH = re.compile(r"(?:^|/)((?:datasets|tokenizers)/[\w.-]+(?:/[\w.*-]*)?)$")
@@ -100,7 +100,7 @@ def make_plan(submission: Submission, options: Options, folder: Path, digests: b
     settings, notes = _settings(submission, options)
     wanted = names_in(entry.text, [value for _, value, _ in settings]) if options.data is not None else ()
     data = check(None if options.toy else options.data, wanted, digests)
-    free, disk = disk_free(folder), _disk_wanted(options, environment)
+    free, disk = disk_free(folder), _disk_wanted(options, processes, environment)
     problems = [*data.problems, *([environment.problem] if environment.problem else [])]
     if free < disk:
         problems.append(f"{disk:,} bytes of disk are wanted for {folder} and the run, {free:,} are free")
@@ -179,10 +179,12 @@ def _notes(submission: Submission, options: Options, processes: int, found: tupl
     return notes
 
 
-def _disk_wanted(options: Options, environment: EnvironmentPlan) -> int:
+def _disk_wanted(options: Options, processes: int, environment: EnvironmentPlan) -> int:
     if options.toy:
         return RECORD_BYTES
     installs = ENVIRONMENT_BYTES if any(not line.startswith("-") for line in environment.lines) else 0
+    if not processes:
+        return RECORD_BYTES + installs
     return SCRATCH_BYTES + RECORD_BYTES * len(options.asked_seeds) + installs
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from auditor.core.text import plain
 from auditor.rerun import environment, folder, launch, leftovers
-from auditor.rerun.environment import Interpreter, SetupError
+from auditor.rerun.environment import Interpreter, SetupError, version_of
 from auditor.rerun.facts import SeedRun
 from auditor.rerun.launch import Launch
 from auditor.rerun.seedrun import SeedSpec, run_seed
@@ -32,6 +32,7 @@ class RealRunner:
 
     job: Job
     python: Interpreter = field(init=False)
+    torch: str = ""
 
     def __post_init__(self) -> None:
         """Nothing is made before `prepare`."""
@@ -50,6 +51,7 @@ class RealRunner:
         self.python = environment.build(
             plan.environment, plan.python, job.scratch / "environment", job.folder / "setup.log"
         )
+        self.torch = next((v for s in (self.python.site, plan.python.site) if (v := version_of("torch", s))), "")
         if plan.processes:
             job.watcher.say("trying the GPUs")
             self._try_gpus()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import typing
@@ -41,14 +42,23 @@ class Identity:
     """Digest of the shards that were checked."""
 
 
+class Busy(ValueError):
+    """Another harness writes this record; one sentence."""
+
+
 class Writer:
     """Appends to the record in ``folder``; each line reaches the disk before the call returns."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; a line that a crash cut off is ended. OSError when it cannot be written."""
+        """Make the folder; a line that a crash cut off is ended. `Busy`, or OSError when it cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._file = open(folder / NAME, "ab")  # noqa: SIM115 (it lives as long as the writer)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process that holds it
+        except BlockingIOError as error:
+            self._file.close()
+            raise Busy(f"{folder} is in use by another golf-audit rerun") from error
         if self._file.tell() and (folder / NAME).read_bytes()[-1:] != b"\n":
             self._file.write(b"\n")
 
@@ -88,6 +98,8 @@ def read(folder: Path) -> RerunRecord:
                 notes = list(record.notes)
             elif line["event"] == "seed":
                 runs.append(build(SeedRun, line["run"]))
+            elif line["event"] == "torch" and record is not None:
+                record = replace(record, hardware=replace(record.hardware, torch=str(line["version"])))
             elif line["event"] == "note":
                 notes.append(str(line["text"]))
             elif line["event"] in ("setup_error", "harness_error") and record is not None:

@@ -14,6 +14,7 @@ from auditor.record.facts import RecordFacts, Run, SizeKind
 from auditor.record.parse import read_log
 from auditor.record.times import with_times
 from auditor.rerun.facts import MeasuredScore, SeedEnd
+from auditor.rerun.phases import readable
 
 _MEMORY = re.compile(
     r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|^MemoryError|\bMemoryError\b(?:$|:)"
@@ -21,6 +22,10 @@ _MEMORY = re.compile(
 )
 _KILLED = re.compile(r"Signal 9 \(SIGKILL\)|exitcode\s*:\s*-9\b")
 _ERROR = re.compile(r"^\s*(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b|Fatal|Segmentation fault)")
+MOST_READ = 20_000
+"""Lines of either end of a log that are read at most."""
+SHOWN = 500
+"""Characters of a line in which a cause is looked for."""
 TAIL = 400
 """Lines from the end in which the cause of a failure is looked for."""
 SIGKILL_STATUS = (-9, 137)
@@ -46,7 +51,7 @@ def stated_record(submission: Submission) -> RecordFacts:
 
 def read_result(lines: Sequence[str], stamps: Sequence[float], source: str = "") -> LogResult:
     """Read a whole log; ``stamps`` are the seconds at which its lines came, ``source`` the script's text."""
-    log = LogFile("run.log", tuple(lines), "")
+    log = LogFile("run.log", _readable(lines), "")
     runs = read_log(log, frozenset(line.strip() for line in source.splitlines() if line.strip()))
     timed = [with_times(run, log) for run in runs]
     scores = [score for run in timed for score in _scores(run, stamps)]
@@ -59,6 +64,14 @@ def read_result(lines: Sequence[str], stamps: Sequence[float], source: str = "")
         tuple(scores), reached, _tokens(last, reached), last.stop.train_seconds if last.stop else None,
         _eval_seconds(last), tuple(sizes),
     )  # fmt: skip
+
+
+def _readable(lines: Sequence[str]) -> tuple[str, ...]:
+    """Lines as they are read; of very many those of beginning and end, at their numbers."""
+    cut = [readable(line) for line in lines]
+    if len(cut) > 2 * MOST_READ:
+        cut[MOST_READ:-MOST_READ] = [""] * (len(cut) - 2 * MOST_READ)
+    return tuple(cut)
 
 
 def _scores(run: Run, stamps: Sequence[float]) -> list[MeasuredScore]:
@@ -124,7 +137,7 @@ def _diagnostic(label: str) -> bool:
 
 def failure(lines: Sequence[str], status: int | None) -> tuple[SeedEnd, str]:
     """Why a run that did not finish ended: out of memory told from a crash, with the line that says so."""
-    tail = [ln.clean(line) for line in lines[-TAIL:]]
+    tail = [ln.clean(line[:SHOWN]) for line in lines[-TAIL:]]
     memory = next((line for line in reversed(tail) if _MEMORY.search(line)), None)
     if memory is not None:
         return SeedEnd.OUT_OF_MEMORY, plain(memory, 300)

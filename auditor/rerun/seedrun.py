@@ -16,7 +16,7 @@ from auditor.core.submission import Submission
 from auditor.record.facts import RecordFacts
 from auditor.rerun import result
 from auditor.rerun.facts import PhaseKind, PhaseSpan, SeedEnd, SeedRun
-from auditor.rerun.launch import Launch, Line, Process
+from auditor.rerun.launch import MAX_OUTPUT, MOST_LINES, Launch, Line, Process
 from auditor.rerun.meter import Meter
 from auditor.rerun.options import TimeLimits
 from auditor.rerun.phases import Phases, Spent, counted
@@ -24,6 +24,8 @@ from auditor.rerun.watch import Watch, Written, artifact_of
 
 TICK = 0.1
 LOOK = 0.2
+MAX_WRITTEN = 64 << 30
+"""Bytes of a run's folder."""
 MAX_KEPT = 64 << 20
 """Bytes up to which the artifact is kept beside the record."""
 
@@ -154,7 +156,9 @@ def _until_the_end(
                 if now.left + spec.limits.grace <= 0:
                     return SeedEnd.TIMED_OUT, over(now, spec.limits)
             if process.too_much:
-                return SeedEnd.CRASHED, "killed: it printed more than 256 MiB"
+                return SeedEnd.CRASHED, f"killed: it printed more than {MAX_OUTPUT >> 20} MiB or {MOST_LINES:,} lines"
+            if files.bytes > MAX_WRITTEN:
+                return SeedEnd.CRASHED, f"killed: it wrote more than {MAX_WRITTEN >> 30} GiB"
     except KeyboardInterrupt:
         return SeedEnd.INTERRUPTED, "interrupted"
     for line in process.rest():

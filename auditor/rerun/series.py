@@ -32,10 +32,6 @@ from auditor.sandbox.watch import identify
 SETUP, CLOSING = "set-up", "record"
 
 
-class Busy(ValueError):
-    """Another harness works on this record; one sentence."""
-
-
 class Watcher(Protocol):
     """Whoever shows what happens."""
 
@@ -92,6 +88,9 @@ class Done:
 class Runner(Protocol):
     """Runs single seeds: for real, or at toy scale."""
 
+    torch: str
+    """Version in the run's environment, known after `prepare`; empty: not known."""
+
     def prepare(self) -> None:
         """Whatever must be there before the first seed. Raises `SetupError`."""
 
@@ -122,7 +121,7 @@ class Job:
 def rerun(
     submission: Submission, plan: Plan, options: Options, watcher: Watcher, make: MakeRunner, stages: Stages
 ) -> Done:
-    """Do it. Raises `Busy`, `record.RecordError` and OSError before anything ran; later failures are in the record."""
+    """Do it. Raises `record.Busy`, `record.RecordError` and OSError before anything ran; what fails later is recorded."""
     folder = Path(plan.folder)
     begun = RerunRecord(
         __version__, datetime.now(UTC).isoformat(timespec="seconds"), plan.submission, plan.script, plan.script_sha256,
@@ -130,8 +129,6 @@ def rerun(
         CAP_BYTES, folder=str(folder), notes=plan.notes, isolation=plan.isolation, limit_other=options.limits.other,
     )  # fmt: skip
     kept = _kept(folder, plan)
-    if (running := leftovers.noted(folder)) is not None and leftovers.harness_lives(running):
-        raise Busy(f"{folder} is in use by another golf-audit rerun (process {running.harness_pid})")
     writer = record.Writer(folder)
     try:
         writer.head(begun, plan.identity, document(plan, options))
@@ -190,6 +187,8 @@ def _seeds(
             if job.plan.problems:
                 raise SetupError("; ".join(job.plan.problems))
             runner.prepare()
+            if runner.torch:
+                writer.write("torch", version=runner.torch)
         stages.mark(SETUP)
         for seed, name in todo:
             run = runner.run(seed, name)

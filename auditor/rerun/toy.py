@@ -54,6 +54,7 @@ class ToyRunner:
     """See `auditor.rerun.series.Runner`. A plan that the script refuses is tried again at another scale."""
 
     job: Job
+    torch: str = ""
     _stack: ExitStack = field(default_factory=ExitStack)
     _session: Session | None = None
     _plan: Plan | None = None
@@ -107,6 +108,7 @@ class ToyRunner:
             real_bfloat16=self._bfloat16,
         )  # fmt: skip
         self._stack.enter_context(self._session)
+        self.torch = self._session.versions.get("torch", "")
 
     def _again(self, plan: Plan) -> None:
         """Another plan in a fresh sandbox: the old one's files are of the old plan."""

@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         """What is there now does not count."""
         self._folder = folder
+        self._bytes = 0
         self._known = {w.path: w for w in self._list()}
         self._before = dict(self._known)
 
@@ -53,33 +54,30 @@ class Watch:
         changed = [w for w in self._list() if self._before.get(w.path) != w]
         return sorted(changed, key=lambda w: (-w.modified, w.path))
 
+    @property
+    def bytes(self) -> int:
+        """Of all files at the last look."""
+        return self._bytes
+
     def _list(self) -> list[Written]:
+        """Every regular file below; descriptors are walked, so that a link laid meanwhile leads nowhere."""
         found: list[Written] = []
-        waiting = [("", 0)]
         entries = 0
-        while waiting and entries < MOST_ENTRIES:
-            below, depth = waiting.pop()
-            with contextlib.suppress(OSError), os.scandir(self._folder / below) as folder:
-                for entry in folder:
-                    entries += 1
-                    name = f"{below}/{entry.name}" if below else entry.name
-                    status = _status(entry)
-                    if status is None:
-                        continue
-                    if stat.S_ISDIR(status.st_mode) and depth < DEPTH and entry.name not in LEFT_OUT:
-                        waiting.append((name, depth + 1))
-                    elif stat.S_ISREG(status.st_mode):
-                        found.append(Written(name, status.st_size, status.st_mtime_ns))
-                    if entries >= MOST_ENTRIES:
-                        break
+        for top, folders, files, fd in os.fwalk(self._folder, follow_symlinks=False):
+            below = os.path.relpath(top, self._folder)
+            deep = 0 if below == "." else below.count("/") + 1
+            folders[:] = [] if deep >= DEPTH else [f for f in folders if f not in LEFT_OUT]
+            for name in files:
+                with contextlib.suppress(OSError):  # it went meanwhile
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        path = name if below == "." else f"{below}/{name}"
+                        found.append(Written(path, status.st_size, status.st_mtime_ns))
+            entries += len(files) + len(folders)
+            if entries >= MOST_ENTRIES:
+                break
+        self._bytes = sum(one.size for one in found)
         return found
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:  # it went meanwhile
-        return None
 
 
 def artifact_of(written: list[Written], stated: tuple[int, ...]) -> Written | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -146,3 +147,11 @@ def test_whatever_is_printed_the_spans_have_no_gap(lines: list[tuple[float, str]
     spans = phases.close(at + last)
     assert spans[0].start == 0.0 and spans[-1].end == pytest.approx(at + last)
     assert all(a.end == b.start and a.start <= a.end for a, b in itertools.pairwise(spans))
+
+
+def test_a_line_without_an_end_takes_no_time() -> None:
+    began = time.process_time()
+    phases = Phases()
+    for _ in range(200):
+        phases.line("x" * 60_000, 1.0)
+    assert time.process_time() - began < 1.0 and phases.kind is PhaseKind.START

@@ -112,8 +112,6 @@ def test_what_outlived_a_killed_harness_is_found_by_its_note(tmp_path: Path) -> 
     bystander = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     try:
         leftovers.note(keep, 7, left.pid, scratch)
-        noted = json.loads((keep / leftovers.NAME).read_text())
-        (keep / leftovers.NAME).write_text(json.dumps({**noted, "harness_pid": 2**22 + 1}))
         done = run(plant(tmp_path, FINISHES), options(keep))
         left.wait(5)
         assert bystander.poll() is None
@@ -131,7 +129,7 @@ def test_a_number_that_was_given_anew_is_nobody_of_ours(tmp_path: Path) -> None:
         seen = identify(other.pid)
         assert seen is not None
         earlier = str(int(seen.started) - 5)
-        stale = leftovers.Running(7, other.pid, earlier, leftovers.boot_id(), 1, "0", str(tmp_path / "x"))
+        stale = leftovers.Running(7, other.pid, earlier, leftovers.boot_id(), str(tmp_path / "x"))
         assert leftovers.members(stale) == []
         assert leftovers.members(replace(stale, started=seen.started)) == [seen]
     finally:
