@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from auditor.core.submission import Role, SourceFile, Submission, near_sources
@@ -36,8 +36,10 @@ class _Hit:
 class Book:
     """All templates of a submission's code, with answers cached by the shape of the line."""
 
-    def __init__(self, prints: Iterable[FilePrints]) -> None:
+    def __init__(self, prints: Iterable[FilePrints], spare: Collection[str] = ()) -> None:
+        """``spare``: files that nothing is seen to run, such as older copies of the script."""
         self.files = list(prints)
+        self.spare = frozenset(spare)
         self._matchers = [(f.file, Matcher(t)) for f in self.files for t in f.templates]
         self._cache: dict[str, _Hit] = {}
 
@@ -88,7 +90,8 @@ class Book:
 
 def read_book(submission: Submission) -> Book:
     """The templates of the entry and of the modules that it may run (data preparation prints into other logs)."""
-    return Book(read_prints(s.path, s.text) for s in running_sources(submission) if s.path.endswith(".py"))
+    sources = [s for s in running_sources(submission) if s.path.endswith(".py")]
+    return Book((read_prints(s.path, s.text) for s in sources), {s.path for s in sources if s.role is Role.OTHER})
 
 
 def running_sources(submission: Submission) -> tuple[SourceFile, ...]:
@@ -142,7 +145,7 @@ def executed_of(
     for log in submission.logs:
         for number, line in enumerate(log.lines):
             if line.strip() and not _dumped(line) and not any(a <= number < b for a, b in skip.get(log.path, ())):
-                _note_executed(book.look(ln.clean(line)), executed)
+                _note_executed(book, ln.clean(line), executed)
     return {file: frozenset(found) for file, found in executed.items()}
 
 
@@ -151,9 +154,11 @@ def _dumped(line: str) -> bool:
     return line[:1].isspace() and ln.lone_setting(line) is not None
 
 
-def _note_executed(hit: _Hit, executed: dict[str, set[int]]) -> None:
-    """A line proves a call only when no other call prints the same."""
+def _note_executed(book: Book, text: str, executed: dict[str, set[int]]) -> None:
+    """A line proves a call only when no other call of what runs prints the same."""
+    hit = book.look(text)
     places = {(file, template.line) for file, template in hit.strong if template.call}
+    places = {place for place in places if place[0] not in book.spare} or places
     if len(places) == 1 and hit.strong[0][1].strength >= _DISTINCT:
         file, line = next(iter(places))
         executed.setdefault(file, set()).add(line)
@@ -171,7 +176,7 @@ def _compare(
         text = ln.clean(raw)
         hit = book.look(text)
         if not _dumped(raw):
-            _note_executed(hit, executed)
+            _note_executed(book, text, executed)
         if not is_own(kind) or kind not in _CHECKED or len(text) > 400:
             continue
         total += 1
@@ -213,7 +218,7 @@ def _reached(lines: Iterable[str], book: Book) -> dict[tuple[str, int], int]:
     """The last source line of each scope that some log line proves to have been reached."""
     executed: dict[str, set[int]] = {}
     for line in lines:
-        _note_executed(book.look(line), executed)
+        _note_executed(book, line, executed)
     reached: dict[tuple[str, int], int] = {}
     for found in book.files:
         for call in found.calls:

@@ -31,9 +31,10 @@ NEAR = 5e-5
 
 def metric_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) -> MetricFacts:
     """Everything on the score that needs only the record."""
-    headline = claims.score
     finals = [(run, e) for run in runs for e in run.evaluations if e.val_bpb is not None and e.step is None]
     steps = [(run, e) for run in runs for e in run.evaluations if e.val_bpb is not None and e.step is not None]
+    miskeyed = _miskeyed(claims, finals)
+    headline = claims.loss if miskeyed else claims.score
     value = headline.value if headline else None
     digits = headline.digits if headline else None
     label, logged, how = _logged_as(value, digits, finals, steps, claims.figures)
@@ -47,7 +48,7 @@ def metric_facts(submission: Submission, runs: tuple[Run, ...], claims: Claims) 
         headline=value,
         headline_digits=digits,
         headline_at=headline.at if headline else None,
-        headline_loss=claims.loss.value if claims.loss else None,
+        headline_loss=claims.loss.value if claims.loss and not miskeyed else None,
         logged_as=logged,
         how=how if headline else "nothing stated",
         nearest=_nearest(value, [*finals, *steps]),
@@ -99,6 +100,17 @@ def _logged_as(
     if early:
         return early[-1][0], tuple(early), "one log"
     return _last_label(finals), (), "not logged"
+
+
+def _miskeyed(claims: Claims, finals: Scored) -> bool:
+    """Whether submission.json states its bits per byte as ``val_loss``: a logged score is that, and no logged loss."""
+    stated = claims.loss
+    if stated is None or (claims.score is not None and claims.score is not claims.readme_score):
+        return False
+    losses = [e.val_loss for _, e in finals if e.val_loss is not None]
+    if any(_agrees(stated.value, stated.digits, loss) for loss in losses):
+        return False
+    return any(e.val_bpb is not None and _agrees(stated.value, stated.digits, e.val_bpb) for _, e in finals)
 
 
 def _last_label(finals: Scored) -> str | None:

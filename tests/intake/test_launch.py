@@ -200,6 +200,40 @@ def test_a_line_that_is_printed_elsewhere_too_proves_nothing(make: Make) -> None
     assert _env(launch) == {}
 
 
+PIECES = """
+def chunked(args):
+    use_slot = args.slot_enabled
+    print(f"ttt_sliding:start chunks={3} lr={args.ttt_lr}" f"{f' slot_lr={args.slot_lr}' if use_slot else ' none'}")
+    print(f"table:filled orders={4}{' mixing' if args.mix_enabled else ''}")
+"""
+FLAGS = (
+    "import os\nclass H:\n    slot_enabled = bool(int(os.environ.get('SLOT_ENABLED', '0')))\n"
+    "    mix_enabled = bool(int(os.environ.get('MIX_ENABLED', '0')))\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("table:filled orders=4 mixing", {"MIX_ENABLED": "1"}),
+        ("table:filled orders=4", {}),
+        ("another line that says mixing", {}),
+        ("ttt_sliding:start chunks=3 lr=0.1 slot_lr=0.2", {}),
+    ],
+)
+def test_a_piece_of_a_line_proves_the_flag_that_adds_it(make: Make, line: str, expected: dict[str, str]) -> None:
+    files = {"train_gpt.py": FLAGS + PIECES, "train.log": f"{LOG}{line}\n"}
+    assert _env(load_submission(make(files)).launch) == expected
+
+
+def test_a_copy_of_a_flag_is_the_flag(make: Make) -> None:
+    text = FLAGS + PIECES.replace("' none'", "''")
+    line = "ttt_sliding:start chunks=3 lr=0.1 slot_lr=0.2\n"
+    assert _env(load_submission(make({"train_gpt.py": text, "train.log": LOG + line})).launch) == {"SLOT_ENABLED": "1"}
+    twice = text.replace("use_slot = args.slot_enabled", "use_slot = args.slot_enabled\n    use_slot = 1")
+    assert _env(load_submission(make({"train_gpt.py": twice, "train.log": LOG + line})).launch) == {}
+
+
 def test_what_a_wrapper_forces_wins_and_its_defaults_do_not(make: Make) -> None:
     shim = (
         "import os, runpy\nos.environ['TTT_ENABLED'] = '1'\nos.environ.setdefault('TTT_LR', '3')\n"

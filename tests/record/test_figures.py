@@ -155,6 +155,18 @@ def test_a_headline_is_found_as_one_log_as_mean_or_not_at_all() -> None:
     assert mean.std == pytest.approx(1e-4, rel=1e-6) and none.nearest == pytest.approx(1.1)
 
 
+@pytest.mark.parametrize(
+    ("stated", "headline"),
+    [({"val_loss": 1.1}, 1.1), ({"val_loss": 1.8573}, None), ({"val_loss": 1.2}, None),
+     ({"val_loss": 1.1, "val_bpb": 1.3}, 1.3)],
+)  # fmt: skip
+def test_bits_per_byte_under_the_name_of_the_loss(stated: dict[str, float], headline: float | None) -> None:
+    files = {**folder(), "submission.json": json.dumps({"name": "x", **stated}), "README.md": "# A model\n"}
+    metric = analyse(make_submission(files)).metric
+    assert metric.headline == headline and bool(metric.logged_as) is (headline == 1.1)
+    assert (metric.headline_loss is None) is (headline == 1.1)
+
+
 def test_the_clock_and_the_evaluation_are_read() -> None:
     (run,) = analyse(make_submission(dict(folder(train_log=log(train_ms=599_123, eval_ms=95_500))))).runs
     assert run.times is not None

@@ -2,9 +2,11 @@
 
 import ast
 import time
+from dataclasses import replace
 
 import pytest
 
+from auditor.core.submission import Role
 from auditor.record import analyse, executed_lines
 from auditor.record.match import read_book, template_facts
 from auditor.record.parse import read_log
@@ -140,6 +142,14 @@ def test_executed_lines_ignore_the_echoed_source() -> None:
     echo = SCRIPT + "import a\nimport b\nclass X: pass\n" + "=" * 100 + "\n"
     submission = make_submission({"train_gpt.py": SCRIPT, "train.log": echo + "model_params:17\n"})
     assert executed_lines(submission) == {"train_gpt.py": frozenset({4})}
+
+
+def test_an_older_copy_that_nothing_runs_takes_nothing_from_the_script() -> None:
+    log = {"train.log": "model_params:17\n"}
+    copy = make_submission({"train_gpt.py": SCRIPT, "old_gpt.py": SCRIPT, **log})
+    older = tuple(replace(module, role=Role.OTHER) for module in copy.modules)
+    assert executed_lines(replace(copy, modules=older)) == {"train_gpt.py": frozenset({4})}
+    assert executed_lines(copy) == {}, "a module that runs may have printed it as well"
 
 
 def test_the_echoed_source_is_compared() -> None:
