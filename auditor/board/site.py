@@ -51,8 +51,8 @@ def write(db: sqlite3.Connection, out: Path, rules: Mapping[str, Rule], link: st
     every = rows.rows(db)
     site = _Site(out, link)
     pages = rulepages.pages(rules, every)
-    progress.phase("writing pages", len(every) + len(pages) + 1)
     site.prepare()
+    progress.phase("writing pages", len(every) + len(pages) + 1)
     _overview(site, db, every, pages, rules)
     progress.step("index")
     known = {row.id: row for row in every}

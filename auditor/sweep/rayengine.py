@@ -22,6 +22,7 @@ from auditor.sweep.worker import Config, config_of
 
 START_S = 300.0
 REACH_S = 10.0
+STOP_S = 5.0
 NO_RAY = "--engine ray needs the extra: pip install 'golf-audit[ray]'"
 MAX_LOST = 20
 """Actors that may be lost in a row before the sweep gives up: then it is the cluster that fails."""
@@ -66,6 +67,12 @@ class Keeper:
             self._handle = None
             return {"error": reason}
         return answer
+
+    def stop(self) -> None:
+        """End the worker, so that it can remove what it laid out."""
+        if self._handle is not None:
+            self._handle.close(grace=STOP_S)
+            self._handle = None
 
     def node(self) -> str:
         """Name of the node that it lives on."""
@@ -135,6 +142,8 @@ class RayEngine:
 
     def close(self) -> None:
         """End the actors, and leave the cluster if this sweep joined it."""
+        with contextlib.suppress(Exception):
+            self._ray.get([actor.stop.remote() for actor in self._idle], timeout=2 * STOP_S)
         for actor in (*self._idle, *(actor for actor, _ in self._running.values())):
             with contextlib.suppress(Exception):
                 self._ray.kill(actor)
