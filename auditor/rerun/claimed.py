@@ -53,10 +53,13 @@ class Claimed:
 
 
 def claimed_of(submission: Submission, facts: RecordFacts) -> Claimed:
-    """Collect what ``submission`` states. Submission.json's scores by seed win over the logs'."""
+    """Collect what ``submission`` states. Submission.json's scores by seed win over the logs'.
+
+    Logs that do not show the headline are another run's: their seeds are no claim.
+    """
     stated = read_claims(submission)
-    by_seed = {seed: score for _, seed, score, _ in facts.metric.scores if seed is not None}
-    by_seed |= stated.seed_scores
+    logged = facts.metric.scores if facts.metric.how != "not logged" else ()
+    by_seed = {seed: score for _, seed, score, _ in logged if seed is not None} | stated.seed_scores
     std = stated.std.value if stated.std is not None else facts.metric.std
     runs = [run for run in facts.judged() if run.is_training]
     sizes = facts.sizes

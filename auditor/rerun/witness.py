@@ -76,6 +76,8 @@ def _believe(record: RerunRecord, submission: Submission, folder: Path) -> None:
     if not own or record.script_sha256 != own:
         seen = record.script_sha256[:12] or "no script"
         raise Unusable(f"the re-run's record is of another script ({seen}, here {own[:12] or 'none'})")
+    if other := _other_settings(record, submission):
+        raise Unusable(f"the re-run was made under other settings than the claimed launch: {other}")
     if record.hardware.toy:
         raise Unusable("the re-run was made at toy scale: no claim can be settled by it")
     if failed := record.harness_error or record.setup_error:
@@ -85,6 +87,17 @@ def _believe(record: RerunRecord, submission: Submission, folder: Path) -> None:
     for run in record.seeds:
         if reason := damage(run) or _contradicted(run, folder):
             raise Unusable(f"the re-run's record does not stand up: {reason}")
+
+
+def _other_settings(record: RerunRecord, submission: Submission) -> str:
+    """The first setting that differs from the claimed launch; data lie elsewhere there, and do not count."""
+    used = {name: value for name, value, _ in record.settings}
+    asked = {name: setting.value for name, setting in submission.launch.env.items()}
+    for name in sorted({*used, *asked}):
+        here, there = asked.get(name), used.get(name)
+        if here != there and not (here is not None and (there or "").startswith("./data/")):
+            return f"{name} is {there or 'not set'}, claimed {here or 'not set'}"
+    return ""
 
 
 def _contradicted(run: SeedRun, folder: Path) -> str:

@@ -35,7 +35,9 @@ def write(
     """Write a record of ``made`` into ``folder``, with a raw log for each run; ``sha`` of another script."""
     entry = submission().entry
     assert entry is not None
-    whole = record(*made, hardware=hardware, script_sha256=entry.sha256 if sha is None else sha, **changes)
+    launch = tuple((name, s.value, s.how) for name, s in sorted(submission().launch.env.items()))
+    whole = record(*made, hardware=hardware, script_sha256=entry.sha256 if sha is None else sha,
+                   **{"settings": launch, **changes})  # fmt: skip
     writer = Writer(folder)
     writer.head(whole, Identity(whole.script_sha256, "", (), 8, hardware.toy), {})
     for run in made:

@@ -179,6 +179,8 @@ def test_a_score_that_the_raw_log_does_not_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [({"sha": "f" * 64}, "another script"), ({"sha": ""}, "another script"), ({"hardware": TOY}, "toy scale"),
+     ({"settings": ()}, "other settings.*TRAIN_BATCH_TOKENS is not set"),
+     ({"settings": (("TTT_ENABLED", "1", "x"),)}, "other settings"),
      ({"harness_error": "disk full"}, "holds no run|measured nothing"), ({"setup_error": "x"}, "measured nothing")],
 )  # fmt: skip
 def test_a_record_that_is_not_of_this_claim(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
