@@ -8,12 +8,14 @@ say: this only shows the events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.behaviour.facts import Question
 from auditor.behaviour.passes import Pass
-from auditor.behaviour.questions.common import backwards, first_scores
+from auditor.behaviour.questions.common import backwards, first_scores, no_pass
 from auditor.behaviour.questions.prefix_invariance import Comparison
 from auditor.behaviour.questions.score_before_update import undone
 from auditor.behaviour.run import Run
@@ -44,6 +46,7 @@ def picture(run: Run, comparisons: Sequence[Comparison]) -> Picture | None:
     shown = max(comparisons, key=lambda c: (c.differs, int(c.positions.size) + len(c.own), c.compared), default=None)
     drawn = Picture(
         moments, tokens, blocks, _events(run, moment_of), tuple(sorted(counts.items())), left_out=left_out,
+        stand_in=run.judged is not None and no_pass(run, Question.COVERAGE) is not None,
     )  # fmt: skip
     return drawn if shown is None else _with_cut(drawn, run, shown, moment_of)
 
@@ -174,8 +177,6 @@ def _events(run: Run, moment_of: dict[int, int]) -> tuple[tuple[int, str], ...]:
 
 def _with_cut(drawn: Picture, run: Run, shown: Comparison, moment_of: dict[int, int]) -> Picture:
     """``drawn`` with the comparison: which tokens were changed, and which earlier scores noticed."""
-    from dataclasses import replace
-
     judged, cut_moment = run.judged, None
     if judged is not None and 0 <= shown.cut.index < judged.scores.size:
         cut_moment = moment_of.get(int(run.scores.seq[judged.scores[shown.cut.index]]))

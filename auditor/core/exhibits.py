@@ -63,6 +63,8 @@ class Picture:
     """Scores before the cut that differ between the runs."""
     differing_at: tuple[tuple[int, int], ...] = ()
     """Spans in which they lie."""
+    stand_in: bool = False
+    """The judged number is the mean of no recorded scores: those marked as judged are the last before it."""
     left_out: str = ""
     """What is drawn coarser than it was, or not at all."""
 

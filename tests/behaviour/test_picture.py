@@ -103,6 +103,14 @@ def test_the_comparison_gives_the_cut_the_changed_tokens_and_the_scores_that_mov
     assert drawn(tape).run_b == "" and drawn(tape).cut_moment is None
 
 
+def test_scores_that_only_stand_in_for_the_judged_number_are_said_to() -> None:
+    tape = Tape()
+    for start in range(0, 1024, ROW):
+        tape.score(start, 6.25, 50)
+    tape.add("Printed", line=55, text="final val_loss:3.1250 val_bpb:1.5000", stream="out")
+    assert drawn(tape).stand_in and not drawn(score_first()).stand_in
+
+
 def test_nothing_scored_is_no_picture() -> None:
     tape = Tape()
     tape.add("Loaded", path="x.bin", split="val")

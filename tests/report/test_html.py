@@ -10,6 +10,7 @@ import pytest
 from auditor.core.exhibits import Block, ByteBar, Curve, Excerpt, Exhibits, Mark, Part, PhaseTime, Picture
 from auditor.core.types import AuditReport, BehaviourInfo, Verdict
 from auditor.report import html
+from auditor.report.page.timeline import BOTTOM, LEFT, RIGHT, TOP
 from tests.report.sample import HOSTILE, report
 from tests.report.test_any_report import Page, check_html
 
@@ -78,12 +79,27 @@ def test_an_honest_run_shows_no_leak() -> None:
     assert "No validation token is trained on before its judged score" in said and "none of 2,048 scores" in said
 
 
+def test_where_the_judged_number_has_no_scores_of_its_own_nothing_is_claimed() -> None:
+    said = words(full(picture=replace(HONEST, stand_in=True)))
+    assert "No validation token is trained on" not in said and "scored for the judged number" not in said
+    assert "proves nothing of it" in said and "one of the last scores before the judged number" in said
+
+
+def test_labels_do_not_lie_on_each_other() -> None:
+    near = replace(CHEAT, events=((78, "artifact written"), (82, "judged score printed")))
+    labels = re.findall(r'<text x="[\d.]+" y="([\d.]+)" class="label small" text-anchor="end">([a-z ]+)</text>',
+                        html.render(full(picture=near)))  # fmt: skip
+    rows = {words: float(y) for y, words in labels}
+    assert len({rows[words] for words in ("artifact written", "cut", "judged score printed")}) == 3
+
+
 def test_rectangles_lie_where_their_moments_and_positions_are() -> None:
     text = html.render(full())
     sides = " ".join(rf'{name}="([\d.]+)"' for name in ("x", "y", "width", "height"))
     [shape] = re.findall(rf'class="mark-judged"><rect {sides}', text)
     x, y, width, height = (float(value) for value in shape)
-    assert (x, y, x + width, y + height) == pytest.approx((70 + 0.6 * 682, 34, 752, 340), abs=0.02)
+    left = LEFT + 0.6 * (RIGHT - LEFT)
+    assert (x, y, x + width, y + height) == pytest.approx((left, TOP, RIGHT, BOTTOM), abs=0.02)
 
 
 def test_every_picture_has_a_title_a_sentence_and_a_table() -> None:

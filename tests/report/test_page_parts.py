@@ -110,3 +110,12 @@ def test_a_chart_draws_each_log_and_its_table_has_its_ends() -> None:
     [drawn] = charts.figures(Exhibits(curves=curves))
     assert drawn.svg.count("<polyline") == 2 and len(drawn.legend) == 2
     assert ("a.log", "0", "7") in drawn.rows and ("b.log", "99", "2.05") in drawn.rows and len(drawn.rows) == 24
+
+
+def test_a_steep_beginning_does_not_flatten_the_rest() -> None:
+    steep = Curve("a.log", "val_bpb", ((0, 4.1), (4000, 1.15), (6000, 1.1)))
+    [drawn] = charts.figures(Exhibits(curves=(steep,)))
+    assert "first values: off the top, up to 4.1" in drawn.svg and ">1.12</text>" in drawn.svg
+    even = Curve("a.log", "val_bpb", ((0, 1.3), (4000, 1.2), (6000, 1.1)))
+    [drawn] = charts.figures(Exhibits(curves=(even,)))
+    assert "off the top" not in drawn.svg

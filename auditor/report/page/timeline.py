@@ -10,11 +10,11 @@ from auditor.core.exhibits import Block, Mark, Picture
 from auditor.core.types import BehaviourInfo
 from auditor.report.page.svg import Figure, canvas, line, number, rect, tag, text, ticks
 
-WIDTH, HEIGHT = 960, 430
-LEFT, TOP, RIGHT, BOTTOM = 70, 34, 752, 340
+WIDTH, HEIGHT = 960, 436
+LEFT, TOP, RIGHT, BOTTOM = 70, 50, 752, 346
 STRIPS = ((778, "other"), (866, "differs"))
 STRIP = 64
-BAND = (352, 14)
+BAND = (358, 14)
 """Top and height of the band for training on other data."""
 KEY = "timeline"
 WORDS = {
@@ -26,6 +26,9 @@ WORDS = {
     Mark.TRAIN_DATA: "trained on other data",
 }
 """In the order of the legend."""
+STAND_IN = "one of the last scores before the judged number"
+LETTER = 6.4
+"""Width of a letter of a small label, about."""
 _DRAWN = (Mark.SCORED, Mark.TRAINED_AFTER, Mark.UNDONE, Mark.JUDGED, Mark.TRAINED_BEFORE)
 
 
@@ -50,6 +53,11 @@ def sentence(drawn: Picture) -> str:
     parts = []
     if not counts.get(Mark.JUDGED):
         parts.append("No scores stand behind a judged number.")
+    elif drawn.stand_in:
+        parts.append(
+            "The judged number is the mean of no scores that were recorded: the last ones before it stand in for "
+            "them here, and what is drawn proves nothing of it."
+        )
     elif early:
         parts.append(f"Validation tokens are trained on before their judged score is taken ({early:,} times a token).")
     else:
@@ -125,15 +133,16 @@ def _events(drawn: Picture) -> Iterator[Markup]:
     lines = [(moment, words, "event") for moment, words in drawn.events]
     if drawn.run_b and drawn.cut_moment is not None:
         lines.append((drawn.cut_moment, "cut", "cut"))
-    taken: list[tuple[float, float]] = []
+    rows: list[list[tuple[float, float]]] = [[], [], []]
     for moment, words, kind in sorted(lines):
-        x = _x(drawn, moment)
+        x, width = _x(drawn, moment), LETTER * len(words)
         yield line(x, TOP - 6, x, BOTTOM, kind)
         anchor = "end" if x > (LEFT + RIGHT) / 2 else "start"
-        left = x - 6.4 * len(words) if anchor == "end" else x
-        row = 0 if not any(a < left + 6.4 * len(words) and left < b for a, b in taken) else 1
-        taken.append((left, left + 6.4 * len(words)))
-        yield text(x, TOP - 10 - 13 * row, words, "label small", anchor)
+        left = x - width if anchor == "end" else x
+        free = (n for n, row in enumerate(rows) if not any(a < left + width + 6 and left < b + 6 for a, b in row))
+        at = next(free, len(rows) - 1)
+        rows[at].append((left, left + width))
+        yield text(x, TOP - 10 - 14 * at, words, "label small", anchor)
 
 
 def _comparison(drawn: Picture) -> Iterator[Markup]:
@@ -154,19 +163,23 @@ def _comparison(drawn: Picture) -> Iterator[Markup]:
 
 def _legend(drawn: Picture) -> Iterator[tuple[str, str]]:
     shown = {block.mark for block in drawn.blocks}
-    yield from ((f"swatch-{mark.value}", words) for mark, words in WORDS.items() if mark in shown)
+    yield from ((f"swatch-{mark.value}", _words(drawn, mark)) for mark in WORDS if mark in shown)
+
+
+def _words(drawn: Picture, mark: Mark) -> str:
+    return STAND_IN if drawn.stand_in and mark is Mark.JUDGED else WORDS[mark]
 
 
 def _rows(drawn: Picture) -> Iterator[tuple[str, ...]]:
     counts = dict(drawn.counts)
-    for mark, words in WORDS.items():
+    for mark in WORDS:
         blocks = [b for b in drawn.blocks if b.mark is mark]
         if not blocks:
             continue
         inside = mark is not Mark.TRAIN_DATA
         where = f"{min(b.p0 for b in blocks):,} to {max(b.p1 for b in blocks) - 1:,}" if inside else "-"
         when = f"{min(b.t0 for b in blocks):,} to {max(b.t1 for b in blocks) - 1:,}"
-        yield words, f"{counts.get(mark, 0):,}" if inside else "-", when, where
+        yield _words(drawn, mark), f"{counts.get(mark, 0):,}" if inside else "-", when, where
     if drawn.run_b:
         yield "token changed in run B", "-", "-", _spans(drawn.changed)
         yield "earlier score differs", f"{drawn.differing:,} of {drawn.compared:,}", "-", _spans(drawn.differing_at)
