@@ -121,7 +121,7 @@ class Job:
 def rerun(
     submission: Submission, plan: Plan, options: Options, watcher: Watcher, make: MakeRunner, stages: Stages
 ) -> Done:
-    """Do it. Raises `record.Busy`, `record.RecordError` and OSError before anything ran; what fails later is recorded."""
+    """Do it. Raises `record.Busy`, `record.RecordError` and OSError before anything ran; later it is recorded."""
     folder = Path(plan.folder)
     begun = RerunRecord(
         __version__, datetime.now(UTC).isoformat(timespec="seconds"), plan.submission, plan.script, plan.script_sha256,
