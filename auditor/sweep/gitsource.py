@@ -19,6 +19,7 @@ from auditor.sweep.types import Folder, Opened, Planned, Pull, SweepError
 BASES = ("main", "origin/main", "master", "origin/master")
 _NUMBER = re.compile(r"/(\d{1,9})/(?:head|merge)$")
 _MERGE = re.compile(r"^Merge pull request #\d+ from (\S+)\n+(.*)")
+PULLS = "refs/pull/*/head"
 MAX_FIELD = 300
 MAX_MERGES = 50
 
@@ -57,7 +58,8 @@ class GitSource:
             if kind == "commit":
                 pulls.append(Pull(name, oid, int(number.group(1)) if number else None))
         if not pulls:
-            raise SweepError(f"no ref of {self._dir} matches {self._refs!r}")
+            hint = f"; git fetch origin '{PULLS}:{PULLS}' brings GitHub's" if self._refs == PULLS else ""
+            raise SweepError(f"no ref of {self._dir} matches {self._refs!r}{hint}")
         return sorted(pulls, key=lambda p: (p.number is None, p.number or 0, p.ref))
 
     def plan(self, pull: Pull) -> Planned:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from auditor.core.text import plain
+from auditor.core.text import visible
 
 EVERY_S = 15.0
 """Between two plain lines."""
@@ -66,6 +67,12 @@ class Lines:
             print(f"golf-audit: {text}", file=sys.stderr, flush=True)
 
 
+def short(ref: str) -> str:
+    """A ref in at most 12 characters: ``#123`` for a pull request's."""
+    found = re.search(r"/pull/(\d+)/", ref)
+    return f"#{found.group(1)}" if found else visible(ref)[-12:]
+
+
 def clock(seconds: float) -> str:
     """``h:mm:ss``."""
     whole = round(seconds)
@@ -86,7 +93,7 @@ def telling() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(10), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[last]}", markup=False),
     )  # fmt: skip
     with Bars(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=120.0) as bars:
@@ -113,4 +120,4 @@ class _Bars:
     def step(self, what: str) -> None:
         """Advance it."""
         if self._task is not None:
-            self._bars.update(self._task, advance=1, last=plain(what, 24))
+            self._bars.update(self._task, advance=1, last=short(what))

@@ -30,8 +30,10 @@ def columns(result: Audited) -> dict[str, Any]:
     if report is None:
         return fields
     stated = result.facts.get("stated", {})
+    toy = report.get("behaviour") or {}
     return fields | {
         "report": packed(report),
+        "peak_bytes": max(result.peak_bytes, toy.get("peak_bytes") or 0),
         "program": result.facts.get("program") or None,
         "verdict": report["verdict"],
         "reason": report["verdict_reason"],

@@ -94,9 +94,9 @@ def _audit(asked: Asked, store: Store, engine: Engine, progress: Progress, cours
         result = Audited(**answer["audited"]) if "audited" in answer else Audited(error=str(answer["error"]))
         store.audited(todo.id, keys[todo.id], result)
         course.audited += 1
-        progress.step(f"{todo.ref} {todo.path}")
+        progress.step(todo.ref)
         for other in queue.told(todo, result):
-            progress.step(f"{other.ref} {other.path}")
+            progress.step(other.ref)
     course.shared = queue.shared
     for _ in range(queue.shared_at_once):
         progress.step("")

@@ -91,9 +91,10 @@ class Store:
             )
 
     def unplanned(self, pull: Pull, reason: str) -> None:
-        """Put a pull request that could not be looked at."""
+        """Put a pull request that could not be looked at; what was known of it holds no more."""
         with self.db:
             self._pull(pull, Planned(note=reason), "error", "")
+            self.db.execute("DELETE FROM submissions WHERE pull = (SELECT id FROM pulls WHERE ref = ?)", (pull.ref,))
 
     def todos(self, refs: Iterable[str]) -> list[Todo]:
         """The submissions of these pull requests, in the order of their numbers."""

@@ -101,6 +101,9 @@ def test_pull_requests_that_could_not_be_read_are_looked_at_again(tmp_path: Path
     store = filled(tmp_path / "a.db")
     store.unplanned(Pull("refs/pull/8/head", "c" * 40, 8), "damaged")
     assert store.plan_keys() == {PULL.ref: "plan"}
+    store.unplanned(PULL, "damaged")
+    assert store.plan_keys() == {}
+    assert store.db.execute("SELECT count(*) FROM submissions").fetchone() == (0,), "no verdict of an older head"
     store.close()
 
 
