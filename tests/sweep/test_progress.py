@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from auditor.sweep import progress
 from auditor.sweep.progress import Lines, clock, short, telling
 
 
@@ -15,7 +14,7 @@ def test_plain_lines_come_now_and_then_with_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("auditor.sweep.progress.time.monotonic", lambda: now[0])
     lines = Lines()
     lines.phase("auditing", 100)
     for _ in range(100):
