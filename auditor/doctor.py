@@ -23,6 +23,7 @@ NEEDED_MEMORY = 2 * GIB
 """Bytes available below which the behaviour witness is warned of."""
 NEWER = ("python3.14", "python3.13", "python3.12")
 INSTALL_TORCH = "pip install 'golf-audit[torch]'"
+NO_RERUN = "no GPU to make one; the record of one made elsewhere is heard (--rerun-record)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ def examine() -> Examination:
     """Look at everything. Takes about 0.1 s, or as long as ``nvidia-smi`` where there is one."""
     found = detect()
     facts = (system(), python(), torch(), sandbox(found), cores(), memory(), git(), newer_python(), gpus())
-    return Examination(__version__, facts, abilities(facts[2], found))
+    return Examination(__version__, facts, abilities(facts[2], found, facts[-1]))
 
 
-def abilities(torch_fact: Fact, found: Detection) -> tuple[Ability, ...]:
+def abilities(torch_fact: Fact, found: Detection, gpu: Fact | None = None) -> tuple[Ability, ...]:
     """What each witness needs, held against what is there."""
     lacking = [] if torch_fact.value else ["torch is not installed"]
     if found.level is Level.NONE:
@@ -69,7 +70,7 @@ def abilities(torch_fact: Fact, found: Detection) -> tuple[Ability, ...]:
         Ability(Witness.SOURCE.value, True),
         Ability(Witness.RECORD.value, True),
         Ability(Witness.BEHAVIOUR.value, not lacking, "; ".join(lacking)),
-        Ability(Witness.RERUN.value, False, "not built yet"),
+        Ability(Witness.RERUN.value, able := gpu is not None and gpu.value is not None, "" if able else NO_RERUN),
     )
 
 
@@ -136,7 +137,7 @@ def newer_python() -> Fact:
 def gpus() -> Fact:
     """Names and memory by ``nvidia-smi``."""
     said = ask("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
-    return Fact("gpu", "; ".join(said.splitlines())) if said else Fact("gpu", None, "needed by no witness built so far")
+    return Fact("gpu", "; ".join(said.splitlines())) if said else Fact("gpu", None, "needed to make a re-run")
 
 
 def ask(program: str, *arguments: str) -> str:

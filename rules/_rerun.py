@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from auditor.core.rule import Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Place
+from auditor.core.types import PathStep, Place
 from auditor.record.facts import BUDGET_SECONDS
 from auditor.rerun.witness_facts import Measured, RerunFacts
 from rules._record import RECORD, finding
 
 
-def log_of(measured: Measured, line: int | None = None) -> Place:
-    """The raw log of a run, as it lies beside the record."""
-    return Place(log=f"re-run/{measured.run.log or 'record.jsonl'}", line=line)
+def script_of(submission: Submission) -> Place:
+    """The script that was run: what the harness measured stands in no file of the submission."""
+    return Place(file=submission.entry.path if submission.entry else submission.name)
+
+
+def lines_of(runs: Iterable[Measured]) -> tuple[PathStep, ...]:
+    """The line of each raw log, beside the record, that states the score."""
+    return tuple(
+        PathStep(f"re-run/{m.run.log}", m.run.headline.line, f"{m.run.headline.bpb:.8g} bits per byte ({m.name})")
+        for m in runs if m.run.headline is not None and m.run.log
+    )  # fmt: skip
 
 
 def time_ruled(submission: Submission, facts: RerunFacts, what: str) -> Ruled:
@@ -25,9 +35,10 @@ def time_ruled(submission: Submission, facts: RerunFacts, what: str) -> Ruled:
         return Ruled.not_applicable(f"only the record track has a budget for {what}")
     if not facts.equivalent:
         return Ruled.not_applicable("the re-run was not on 8 H100 (SXM): its seconds tell nothing")
+    at = script_of(submission)
     timed = [(m, m.training if what == "training" else m.evaluation) for m in facts.runs]
     found = [
-        finding("high", f"{m.name}: {what} took more than {BUDGET_SECONDS:g} s: {check.told}", log_of(m))
+        finding("high", f"re-run, {m.name}: {what} took more than {BUDGET_SECONDS:g} s: {check.told}", at)
         for m, check in timed if check.over
     ]  # fmt: skip
     if found:

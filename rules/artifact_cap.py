@@ -8,7 +8,7 @@ from auditor.core.types import Kind, Place, Ruling
 from auditor.record.facts import Over, RecordFacts
 from auditor.rerun.witness_facts import RerunFacts
 from rules._record import RECORD, SCRIPT, finding, folder, log, metadata
-from rules._rerun import log_of
+from rules._rerun import script_of
 
 
 class ArtifactCap(Rule):
@@ -79,7 +79,7 @@ class ArtifactCap(Rule):
         found = [
             finding(
                 "high" if m.size is Over.OVER and submission.track == RECORD else "medium",
-                f"{m.name}: {m.size_why}", log_of(m),
+                f"re-run, {m.name}: {m.size_why}", script_of(submission),
             )
             for m in runs if m.size in (Over.OVER, Over.CONTESTED)
         ]  # fmt: skip

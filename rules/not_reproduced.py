@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from auditor.core.rule import Example, Rule, Ruled
 from auditor.core.submission import Submission
-from auditor.core.types import Kind, Ruling
+from auditor.core.types import Confidence, Finding, Kind, Place, Ruling
 from auditor.rerun.witness_facts import ENOUGH_STEPS, RerunFacts
-from rules._record import finding, folder
-from rules._rerun import log_of
+from rules._record import folder
+from rules._rerun import lines_of
 
 
 class NotReproduced(Rule):
@@ -68,9 +68,7 @@ class NotReproduced(Rule):
         high = facts.far and not slower
         if not high:
             message += "; another environment may explain that: compare libraries, kernels and data"
-        scored = [m for m in facts.runs if m.finished and m.run.headline is not None]
-        found = [
-            finding("high" if high else "medium", message, log_of(m, m.run.headline.line if m.run.headline else None))
-            for m in scored
-        ]  # fmt: skip
-        return Ruled.found(found, message)
+        stated = next((c.where for c in facts.judgement.claims if c.kind == "val_bpb"), Place(field="val_bpb"))
+        scored = [m for m in facts.runs if m.finished]
+        evidence = Finding(Confidence.HIGH if high else Confidence.MEDIUM, message, stated, lines_of(scored))
+        return Ruled.found([evidence], message)

@@ -31,6 +31,14 @@ def test_behaviour_needs_torch_and_a_sandbox() -> None:
     assert "torch" in behaviour(missing, BARE).reason and "bubblewrap" in behaviour(missing, BARE).reason
 
 
+def test_a_rerun_needs_a_gpu_to_be_made_and_none_to_be_heard() -> None:
+    def rerun(gpu: Fact) -> Ability:
+        return next(a for a in doctor.abilities(Fact("torch", None), BARE, gpu) if a.witness == Witness.RERUN)
+
+    assert rerun(Fact("gpu", "8 x H100")) == Ability("rerun", True)
+    assert not rerun(Fact("gpu", None)).able and "--rerun-record" in rerun(Fact("gpu", None)).reason
+
+
 def test_a_bare_machine_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "detect", lambda: BARE)
     monkeypatch.setattr(doctor, "torch", lambda: Fact("torch", None, hint=doctor.INSTALL_TORCH))

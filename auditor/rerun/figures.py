@@ -62,7 +62,7 @@ def claim_table(record: RerunRecord, claimed: Claimed, comparison: Comparison) -
     figures = comparison.statistics
     found = [_score_claim(claimed, comparison)]
     found += [
-        Claim(f"val_bpb_seed_{run.seed}", claimed.of_seed(run.seed), Place(field="seed_results"), score, "re-run")
+        Claim(f"val_bpb_seed_{run.seed}", claimed.of_seed(run.seed), claimed.place_of_seed(run.seed), score, "re-run")
         for run in runs if run.seed is not None and (score := score_of(run)) is not None
     ]  # fmt: skip
     largest = max((run for run in runs if run.bytes_total is not None), key=lambda r: r.bytes_total or 0, default=None)
@@ -78,8 +78,8 @@ def claim_table(record: RerunRecord, claimed: Claimed, comparison: Comparison) -
         found.append(Claim(kind, claim.stated if claim else None, claim.where if claim else Place(field=kind), value,
                            how if value is not None else None))  # fmt: skip
     found.append(Claim("seeds", claimed.n, Place(field="seeds"), figures.n, "re-run to a score"))
-    found.append(Claim("steps", claimed.steps, Place(field="steps"), _least(r.steps for r in runs), "re-run, fewest"))
-    found.append(Claim("tokens", claimed.tokens, Place(field="tokens"), _least(r.tokens for r in runs), "re-run"))
+    found.append(Claim("steps", claimed.steps, claimed.steps_at, _least(r.steps for r in runs), "re-run, fewest"))
+    found.append(Claim("tokens", claimed.tokens, claimed.steps_at, _least(r.tokens for r in runs), "re-run, fewest"))
     return tuple(claim for claim in found if claim.stated is not None or claim.measured is not None)
 
 

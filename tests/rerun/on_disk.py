@@ -14,6 +14,7 @@ from tests.rerun.judging import EIGHT, finished, record
 BASELINE = Path(__file__).resolve().parent.parent.parent / "fixtures" / "submissions" / "honest_baseline"
 STATED = 1.22731772
 STEPS = 13_587
+BATCH = 524_288
 """What the fixture claims."""
 
 
@@ -26,7 +27,8 @@ def submission(folder: Path = BASELINE) -> Submission:
 def runs(bpb: float, seeds: tuple[int, ...] = (42, 1337, 2025), **changes: object) -> list[SeedRun]:
     """Finished runs of one score."""
     found = [finished(seed, bpb, log=f"seed{seed}.log", artifact_bytes=15_400_000, **changes) for seed in seeds]
-    return [replace(run, code_bytes=13_287, steps=changes.get("steps", STEPS)) for run in found]  # type: ignore[arg-type]
+    steps = int(str(changes.get("steps", STEPS)))
+    return [replace(run, code_bytes=13_287, steps=steps, tokens=steps * BATCH) for run in found]
 
 
 def write(

@@ -44,6 +44,8 @@ def test_a_record_that_bears_the_claim_out(tmp_path: Path) -> None:
     assert "re-run, mean of 3 seeds" in str(claims["val_bpb"].how)
     assert "the record gives" in str(claims["bytes_total"].how)
     assert claims["bytes_total"].measured == 15_413_287
+    assert claims["val_bpb_seed_42"].where.field == "seed_results"
+    assert claims["steps"].stated == claims["steps"].measured == 13_587 and claims["steps"].where.log is not None
     assert {claim.kind for claim in plain.claims} < set(claims)
 
 
@@ -59,7 +61,10 @@ def test_a_far_worse_score_refuses(tmp_path: Path) -> None:
     assert report.verdict is Verdict.NON_COMPLIANT and "not-reproduced" in report.verdict_reason
     [result] = [r for r in report.results if r.rule == "not-reproduced"]
     assert result.findings[0].confidence == "high"
-    assert str(result.findings[0].at) == "re-run/seed42.log:10"
+    assert str(result.findings[0].at) == "submission.json: val_bpb"
+    assert [f"{s.file}:{s.line}" for s in result.findings[0].path] == [
+        "re-run/seed42.log:10", "re-run/seed1337.log:10", "re-run/seed2025.log:10"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def test_a_fault_is_found_by_its_own_rule_alone(
     said = {name: ruled(name, heard, track) for name in CHECKED}
     assert [name for name, answer in said.items() if answer.outcome is Outcome.FOUND] == [rule], said
     assert said[rule].findings[0].confidence is confidence
-    assert str(said[rule].findings[0].at).startswith("re-run/seed42.log")
+    at = {SCORE: "submission.json: val_bpb"}.get(rule, "train_gpt.py")
+    assert str(said[rule].findings[0].at) == at
+    assert [f"{s.file}:{s.line}" for s in said[rule].findings[0].path] == ["re-run/seed42.log:10"] * (rule == SCORE)
 
 
 @pytest.mark.parametrize(("name", "changes", "says"), NO_FAULTS, ids=[f[0] for f in NO_FAULTS])
