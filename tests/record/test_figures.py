@@ -161,7 +161,8 @@ def test_a_headline_is_found_as_one_log_as_mean_or_not_at_all() -> None:
      ({"val_loss": 1.1, "val_bpb": 1.3}, 1.3)],
 )  # fmt: skip
 def test_bits_per_byte_under_the_name_of_the_loss(stated: dict[str, float], headline: float | None) -> None:
-    files = {**folder(), "submission.json": json.dumps({"name": "x", **stated}), "README.md": "# A model\n"}
+    said = json.dumps({"name": "x", **stated})
+    files: dict[str, str | bytes] = {**folder(), "submission.json": said, "README.md": "# A model\n"}
     metric = analyse(make_submission(files)).metric
     assert metric.headline == headline and bool(metric.logged_as) is (headline == 1.1)
     assert (metric.headline_loss is None) is (headline == 1.1)

@@ -102,8 +102,16 @@ def _turns(
         frame.left = outer_left
     if flow == "RETURN" and not ends:
         return "RETURN"
-    if node.orelse:
+    return _otherwise(m, frame, node, turn) if node.orelse else "NEXT"
+
+
+def _otherwise(m: Machine, frame: Frame, node: Any, turn: Turn) -> str:
+    """Walk a loop's ``else``, which a ``break`` skips: then what the loop left stands beside what ``else`` leaves."""
+    if not any(isinstance(item, ast.Break) for item in ast.walk(node)):
         return turn(m, frame, node.orelse)
+    broken = dict(frame.env)
+    flow = turn(m, frame, node.orelse)
+    frame.env = join_envs([broken, frame.env]) if flow == "NEXT" else broken
     return "NEXT"
 
 
