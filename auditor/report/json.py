@@ -17,6 +17,7 @@ from auditor.core.types import (
     SmokeInfo,
     SubmissionInfo,
 )
+from auditor.report import exhibits
 from auditor.report.behaviour import disagreements
 
 SCHEMA_VERSION = 1
@@ -54,6 +55,7 @@ def document(report: AuditReport) -> dict[str, Any]:
         "smoke": _smoke(report.behaviour),
         "behaviour": _behaviour(report.behaviour),
         "disagreements": list(disagreements(report)),
+        "exhibits": exhibits.document(report.exhibits),
     }
 
 
@@ -87,6 +89,7 @@ def _behaviour(info: BehaviourInfo) -> dict[str, Any] | None:
         "witness_files": list(info.witness_files),
         "seconds": info.seconds,
         "peak_bytes": info.peak_bytes,
+        "picture": exhibits.picture_document(info.picture),
     }
 
 
