@@ -51,7 +51,7 @@ def pages(rules: Mapping[str, Rule], rows: Iterable[Row]) -> list[RulePage]:
 def _page(rule_id: str, rule: Rule, own: Mapping[str, Any], found: list[Row], counts: Counter[str]) -> RulePage:
     heard = [w.value for w in Witness if rule.covers(w)]
     return RulePage(
-        rule.meta(), " and ".join(heard) or "none yet", sections(inspect.getdoc(type(rule)) or ""),
+        rule.meta(), ", ".join(heard) or "none yet", sections(inspect.getdoc(type(rule)) or ""),
         own.get("precision"), own.get("recall"), own.get("labels", ""), tuple(found), counts,
     )  # fmt: skip
 

@@ -82,6 +82,7 @@ def test_a_worker_that_dies_costs_its_request_only(repository: Repository) -> No
         engine.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "GRACE_S", -119.0)
     engine = LocalPool(config(repository), 1)
