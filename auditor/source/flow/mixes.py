@@ -55,7 +55,9 @@ def _foreign(m: Machine, score: Labels, other: Labels) -> MixKind | None:
 
 
 def _by_bytes(m: Machine, labels: Labels) -> bool:
-    return any(m.events[m.labels[n].key[0]].data.get("byte") for n in m.of_kind(labels, "look"))
+    """Whether a table of bytes was asked; one that names a whole token as its hint is none."""
+    looks = [m.events[m.labels[n].key[0]].data for n in m.of_kind(labels, "look")]
+    return any(look.get("byte") for look in looks) and not any(look.get("use") == "hint" for look in looks)
 
 
 def _neural(m: Machine, labels: Labels) -> bool:
