@@ -150,12 +150,15 @@ def _published(claimed: str, measured: str, std: float, against: str, ratio: flo
 def _print_sky(asked: Asked, options: Options) -> int:
     """The task file; nothing of this machine is looked at."""
     from auditor.cli_output import Misuse, write
-    from auditor.intake import load_submission
     from auditor.rerun import sky
+    from auditor.rerun.plan import CannotPlan, load
 
     if options.toy:
         raise Misuse("--print-sky is for a re-run on eight GPUs; --toy runs here")
-    write(sky.task(load_submission(asked.path, base=asked.base, name=asked.name), options))
+    try:
+        write(sky.task(load(asked.path, asked.base, asked.name, options), options))
+    except CannotPlan as error:
+        raise Misuse(str(error)) from error
     return 0
 
 

@@ -30,7 +30,7 @@ from auditor.core.types import (
 from auditor.core.verdict import judge
 from auditor.core.withdrawn import softened, withdrawal
 from auditor.engine_exhibits import gathered
-from auditor.engine_rerun import hear, merged, missing, with_rerun
+from auditor.engine_rerun import hear, merged, missing, told, with_rerun
 from auditor.intake.errors import IntakeError
 
 DEFAULT_WITNESSES = (Witness.SOURCE, Witness.RECORD)
@@ -172,6 +172,7 @@ def audit_submission(
         verdict_reason=judgement.reason,
         behaviour=state.behaviour,
         exhibits=exhibits,
+        rerun=told(state.facts.get(Witness.RERUN)),
     )
 
 
@@ -213,8 +214,6 @@ def _hear_rerun(folder: Path, submission: Submission, options: Options, state: _
     if isinstance(heard, Failure):
         state.unheard[Witness.RERUN] = heard.reason
         state.notes.append(f"The rerun witness was not heard: {heard.reason}.")
-    else:
-        state.notes.extend(heard.value.notes)
 
 
 def _hear_behaviour(submission: Submission, options: Options, state: _State) -> None:

@@ -12,6 +12,7 @@ from auditor.core.submission import Submission
 from auditor.core.types import Claim, Witness
 
 if TYPE_CHECKING:
+    from auditor.core.rerun import RerunInfo
     from auditor.record.facts import RecordFacts
     from auditor.rerun.witness_facts import RerunFacts
 
@@ -49,6 +50,11 @@ def hear(
 
     answer = contained(step, seconds=seconds)
     return answer.value if isinstance(answer, Answer) else answer
+
+
+def told(heard: Answer[RerunFacts] | Failure | None) -> RerunInfo | None:
+    """What reports say of the re-run."""
+    return heard.value.info if isinstance(heard, Answer) else None
 
 
 def merged(claims: Iterable[Claim], facts: RerunFacts) -> tuple[Claim, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from auditor.core.exhibits import Exhibits, Picture
+from auditor.core.rerun import RerunInfo
 
 
 class Ruling(StrEnum):
@@ -253,3 +254,5 @@ class AuditReport:
     behaviour: BehaviourInfo = BehaviourInfo()
     exhibits: Exhibits = field(default_factory=Exhibits)
     """Curves, bars and lines of source for the formats that show them."""
+    rerun: RerunInfo | None = None
+    """The re-run whose record was heard; None where none was."""

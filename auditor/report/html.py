@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from auditor.core.text import plain
 from auditor.core.types import AuditReport, Finding, PathStep, RuleMeta, RuleResult
-from auditor.report import behaviour
+from auditor.report import behaviour, rerun
 from auditor.report.grouping import (
     DECODED_LINES,
     HEADLINES,
@@ -124,6 +124,7 @@ def _context(report: AuditReport) -> dict[str, Any]:
         "more_settings": max(0, len(report.settings) - SETTINGS),
         "smoke": behaviour.smoke_line(report.behaviour),
         "behaviour_lines": behaviour.lines(report.behaviour),
+        "rerun_lines": rerun.lines(report.rerun),
     }
 
 

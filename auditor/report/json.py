@@ -17,7 +17,7 @@ from auditor.core.types import (
     SmokeInfo,
     SubmissionInfo,
 )
-from auditor.report import exhibits
+from auditor.report import exhibits, rerun
 from auditor.report.behaviour import disagreements
 
 SCHEMA_VERSION = 1
@@ -56,6 +56,7 @@ def document(report: AuditReport) -> dict[str, Any]:
         "behaviour": _behaviour(report.behaviour),
         "disagreements": list(disagreements(report)),
         "exhibits": exhibits.document(report.exhibits),
+        "rerun": rerun.document(report.rerun),
     }
 
 

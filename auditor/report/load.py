@@ -24,7 +24,7 @@ from auditor.core.types import (
     Verdict,
     Witness,
 )
-from auditor.report import exhibits
+from auditor.report import exhibits, rerun
 from auditor.report.json import SCHEMA_VERSION
 
 Json = Mapping[str, Any]
@@ -70,6 +70,7 @@ def _report(told: Json, rules: Mapping[str, RuleMeta]) -> AuditReport:
         verdict_reason=told["verdict_reason"],
         behaviour=_behaviour(told["behaviour"], told["smoke"]),
         exhibits=exhibits.read(told["exhibits"]),
+        rerun=rerun.read(told.get("rerun")),
     )
 
 

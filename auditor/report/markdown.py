@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from auditor.core.text import code, markdown
 from auditor.core.types import AuditReport, Finding, RuleMeta, RuleResult
-from auditor.report import behaviour
+from auditor.report import behaviour, rerun
 from auditor.report.grouping import (
     DECODED_LINES,
     HEADLINES,
@@ -40,6 +40,7 @@ def render(report: AuditReport) -> str:
     lines += _details(
         "The behaviour witness", (f"- {markdown(line, 500)}" for line in behaviour.lines(report.behaviour))
     )
+    lines += _rerun(report)
     lines += _details("Claims and launch settings", _claims(report))
     return _cut("\n".join(lines).rstrip() + "\n")
 
@@ -150,6 +151,15 @@ def _form(report: AuditReport, results: tuple[RuleResult, ...]) -> Iterable[str]
             yield f"- {code(result.rule)} {code(finding.at, 160)}: {markdown(finding.message)}"
         if len(result.findings) > SHOWN:
             yield f"- {code(result.rule)}: and {len(result.findings) - SHOWN} more"
+    yield ""
+
+
+def _rerun(report: AuditReport) -> Iterable[str]:
+    if report.rerun is None:
+        return
+    yield "### The re-run"
+    yield ""
+    yield from (f"- {markdown(line, 600)}" for line in rerun.lines(report.rerun))
     yield ""
 
 

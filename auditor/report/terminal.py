@@ -12,7 +12,7 @@ from rich.text import Text
 
 from auditor.core.text import plain
 from auditor.core.types import AuditReport, Finding, PathStep, RuleResult, Verdict
-from auditor.report import behaviour
+from auditor.report import behaviour, rerun
 from auditor.report.grouping import (
     DECODED_LINES,
     HEADLINES,
@@ -54,6 +54,7 @@ def render(report: AuditReport, *, width: int = 80, color: bool = False, verbose
     _not_covered(console, report, groups, verbose)
     _checked(console, groups, verbose)
     _behaviour(console, report)
+    _rerun(console, report)
     _claims(console, report)
     _settings(console, report, verbose)
     _form(console, report, groups.form)
@@ -118,6 +119,13 @@ def _behaviour(console: Console, report: AuditReport) -> None:
     _title(console, "Smoke, and the behaviour witness")
     for sentence in (behaviour.smoke_line(report.behaviour), *behaviour.lines(report.behaviour)):
         _say(console, plain(sentence, 400), indent=2)
+
+
+def _rerun(console: Console, report: AuditReport) -> None:
+    if report.rerun is not None:
+        _title(console, "The re-run")
+        for sentence in rerun.lines(report.rerun):
+            _say(console, plain(sentence, 600), indent=2)
 
 
 def _evidence(console: Console, findings: tuple[Finding, ...]) -> None:

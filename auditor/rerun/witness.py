@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from auditor.core.rerun import RerunInfo, RerunSeed
 from auditor.core.submission import Submission
 from auditor.record.facts import BUDGET_SECONDS, RecordFacts
 from auditor.rerun import times
@@ -20,7 +21,7 @@ from auditor.rerun.compare import FAR
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
 from auditor.rerun.outcome import judge_claimed
-from auditor.rerun.published import row_text
+from auditor.rerun.published import statistics
 from auditor.rerun.record import RecordError, read
 from auditor.rerun.signs import damage
 from auditor.rerun.sizes import size_of
@@ -59,7 +60,7 @@ def facts_of(record: RerunRecord, claimed: Claimed) -> RerunFacts:
         ),
         far=gap is not None and figures is not None and gap > max(FAR, figures.tolerance),
         steps_share=done / claimed.steps if done is not None and claimed.steps else None,
-        notes=_notes(record, judgement),
+        info=_info(record, judgement),
     )  # fmt: skip
 
 
@@ -129,15 +130,14 @@ def _log_lines(path: Path) -> Iterator[bytes]:
                 line = file.readline(LONGEST_LINE)
 
 
-def _notes(record: RerunRecord, judgement: Judgement) -> tuple[str, ...]:
+def _info(record: RerunRecord, judgement: Judgement) -> RerunInfo:
     box = record.hardware
-    machine = f"{len(box.gpus)} x {box.gpus[0]}" if box.gpus else "a machine without a GPU"
-    seeds = ", ".join(str(run.seed) for run in record.seeds)
-    head = f"Re-run of {record.started[:10]} on {machine}, seeds {seeds}: {judgement.outcome.value}."
-    return (head, *(f"Re-run: {reason}" for reason in judgement.reasons), *_tests(judgement))
-
-
-def _tests(judgement: Judgement) -> list[str]:
-    """What the measured seeds say of the rows to beat."""
-    tests = judgement.statistics.tests if judgement.statistics is not None else ()
-    return [f"Re-run against {row_text(test)}." for test in tests]
+    return RerunInfo(
+        judgement.outcome.value, judgement.reasons, record.started,
+        f"{len(box.gpus)} x {box.gpus[0]}" if box.gpus else "a machine without a GPU", box.equivalent,
+        tuple(
+            RerunSeed(s.seed, s.end.value, s.stated, s.measured, s.bytes_total, s.train_seconds, s.eval_seconds,
+                      s.steps) for s in judgement.seeds
+        ),
+        tuple(f"{name}: {text}" if name else text for name, text in statistics(judgement)),
+    )  # fmt: skip

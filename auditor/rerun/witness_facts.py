@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from auditor.core.rerun import RerunInfo
 from auditor.record.facts import Over
 from auditor.rerun.facts import RerunRecord, RunOutcome, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
@@ -58,7 +59,7 @@ class RerunFacts:
     """The score is worse by clearly more than was ever put down to machine or libraries."""
     steps_share: float | None = None
     """Steps made of those claimed, of the slowest seed; None where either is not known."""
-    notes: tuple[str, ...] = ()
+    info: RerunInfo | None = None
     """For the report."""
 
     @property

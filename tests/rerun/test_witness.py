@@ -38,7 +38,9 @@ def test_a_record_that_bears_the_claim_out(tmp_path: Path) -> None:
     assert said(report) == dict.fromkeys(RULES, Outcome.CLEAR)
     assert Witness.RERUN in report.witnesses_run
     assert report.verdict is plain.verdict is Verdict.NO_VIOLATION_FOUND
-    assert any(note.startswith("Re-run of 2026-05-03 on 8 x NVIDIA H100") for note in report.notes)
+    assert plain.rerun is None and report.rerun is not None
+    assert report.rerun.outcome == "reproduced" and report.rerun.machine == "8 x NVIDIA H100 80GB HBM3"
+    assert [(s.seed, s.measured) for s in report.rerun.seeds] == [(s, STATED) for s in (42, 1337, 2025)]
     claims = {claim.kind: claim for claim in report.claims}
     assert claims["val_bpb"].measured == pytest.approx(STATED)
     assert "re-run, mean of 3 seeds" in str(claims["val_bpb"].how)
@@ -244,6 +246,24 @@ def test_the_command_shows_stated_against_measured(tmp_path: Path) -> None:
     assert "rerun" in document["witnesses_run"]
     text = command("--rerun-record", str(tmp_path / "record"))
     assert "1.2633177" in text.stdout and max(len(line) for line in text.stdout.splitlines()) <= 80
+
+
+def test_every_format_shows_the_rerun(tmp_path: Path) -> None:
+    import jsonschema
+
+    from auditor.report import html, markdown, rerun, terminal
+    from auditor.report import json as machine
+
+    write(tmp_path, runs(STATED + 0.004, (42, 7)))
+    report = audited(tmp_path)
+    document = machine.document(report)
+    jsonschema.validate(document, machine.schema())
+    assert rerun.read(json.loads(json.dumps(document["rerun"]))) == report.rerun
+    assert machine.document(audited(tmp_path, heard=False))["rerun"] is None
+    for text in (terminal.render(report, width=400), markdown.render(report), html.render(report)):
+        plainly = text.replace("\\", "")
+        assert "Re-run of 2026-05-03 on 8 x NVIDIA H100 80GB HBM3: not_reproduced." in plainly
+        assert "seed 42: finished, 1.23132 measured, 1.22740 stated (+0.00392)" in plainly.replace("&#43;", "+")
 
 
 def test_the_command_names_a_folder_without_a_record(tmp_path: Path) -> None:
