@@ -128,6 +128,7 @@ def test_what_a_script_prints_cannot_steer_the_terminal(tmp_path: Path, capsys: 
     assert "owned" in err
 
 
+@pytest.mark.slow
 def test_it_is_piped_to_a_reader_who_leaves(tmp_path: Path) -> None:
     place = plant(tmp_path, FINISHES)
     line = [sys.executable, "-m", "auditor.cli", "rerun", str(place), "--plan", "--gpus", "0", *OPEN]

@@ -150,7 +150,10 @@ class Phases:
         self._from = max(self._from, at)
 
     def _open(self, kind: PhaseKind, at: float, because: str, name: str = "") -> None:
-        self._advance(max(at, self._from))
+        at = max(at, self._from)
+        if self._kind is PhaseKind.END:
+            self._gap(at, name or kind.value)
+        self._advance(at)
         self._kind, self._name, self._because = kind, name or kind.value, because
 
     def _closed(self, kind: PhaseKind, name: str, at: float, seconds: float | None, because: str) -> None:
@@ -276,8 +279,6 @@ class Phases:
         elif self._kind is PhaseKind.EVALUATION:
             self._advance(at)
         else:
-            if self._kind is PhaseKind.END:
-                self._gap(at, ADAPTATION)
             self._open(PhaseKind.EVALUATION, at, plain(text, 80), ADAPTATION)
 
     def _take_score(self, text: str, at: float) -> None:

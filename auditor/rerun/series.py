@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -11,7 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -192,15 +193,18 @@ def _seeds(
         stages.mark(SETUP)
         for seed, name in todo:
             run = runner.run(seed, name)
-            writer.seed(run)
-            fresh.append(run)
-            stages.mark(name)
+            with quiet(later=True):
+                writer.seed(run)
+                fresh.append(run)
+                stages.mark(name)
             if run.end is SeedEnd.INTERRUPTED:
                 return fresh, True
     except KeyboardInterrupt:
-        writer.write("note", text="interrupted during set-up")
+        stages.mark(SETUP if not fresh else CLOSING)
+        writer.write("note", text="interrupted during set-up" if not fresh else "interrupted between two seeds")
         return fresh, True
     except SetupError as error:
+        stages.mark(SETUP)
         writer.write("setup_error", text=str(error))
     except Exception as error:
         if job.options.verbose:
@@ -227,21 +231,17 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Interrupts wait until a clean-up is done."""
-    import signal
-
+def quiet(later: bool = False) -> Iterator[None]:
+    """Interrupts do nothing while a clean-up is done; with ``later`` one that came is raised after it."""
     numbers = (signal.SIGINT, signal.SIGTERM)
+    came: list[int] = []
     before: dict[signal.Signals, object] = {}
     with contextlib.suppress(ValueError):  # not the main thread: nobody is interrupted there
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+        before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-
-
-def with_setup_error(done: Done, text: str) -> Done:
-    """``done`` with a set-up that failed."""
-    return replace(done, record=replace(done.record, setup_error=text))
+    if came and later:
+        raise KeyboardInterrupt

@@ -45,6 +45,7 @@ def test_a_run_that_finishes_is_measured_phase_by_phase(tmp_path: Path) -> None:
     assert f"val_bpb:{one.headline.bpb:.8f}" in log[one.headline.line - 1]
 
 
+@pytest.mark.slow
 def test_a_score_of_a_seed_is_that_seed_s(tmp_path: Path) -> None:
     done = run(plant(tmp_path, FINISHES), options(tmp_path / "kept", seeds=(7, 99)))
     assert [r.headline.bpb for r in done.record.seeds if r.headline] == [1.227607, 1.227699]
@@ -72,7 +73,7 @@ def test_out_of_memory_is_told_from_a_crash(tmp_path: Path, text: str) -> None:
     assert judge(done.record, load_submission(tmp_path)).outcome is RunOutcome.OUT_OF_MEMORY
 
 
-@pytest.mark.parametrize("unsandboxed", [False, True])
+@pytest.mark.parametrize("unsandboxed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_hang_is_killed_with_all_that_it_started(tmp_path: Path, unsandboxed: bool) -> None:
     if not unsandboxed and not ISOLATED:
         pytest.skip("nothing isolates here")
@@ -89,6 +90,7 @@ def test_a_hang_is_killed_with_all_that_it_started(tmp_path: Path, unsandboxed: 
     assert judge(done.record, load_submission(tmp_path)).outcome is RunOutcome.TIMED_OUT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "limits", "budget"), [
     ("import time\ntime.sleep(60)\n", TimeLimits(9, 9, 0.1, 0.3), "start-up"),
     (BEGIN + TRAIN + "time.sleep(60)\n", TimeLimits(9, 9, 0.1, 0.6), "serialising"),
@@ -99,6 +101,7 @@ def test_each_budget_runs_out(tmp_path: Path, script: str, limits: TimeLimits, b
     assert one.end is SeedEnd.TIMED_OUT and f"s: {budget} had" in one.reason, one.reason
 
 
+@pytest.mark.slow
 def test_what_holds_the_output_open_does_not_hold_the_harness(tmp_path: Path) -> None:
     word = f"3600.{hash(tmp_path) % 10**8}"
     script = FINISHES + f"subprocess.Popen(['sleep', '{word}'], start_new_session=True)\n"
@@ -114,6 +117,7 @@ def test_a_script_without_an_end_of_line_or_text_is_survived(tmp_path: Path) -> 
     assert "no end" in one.reason and (tmp_path / "kept/seed42.log").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_network_is_off_where_it_is_isolated(tmp_path: Path) -> None:
     if not ISOLATED:
         pytest.skip("nothing isolates here")
@@ -132,6 +136,7 @@ def test_nothing_of_the_harness_s_environment_reaches_the_run(
     assert "'SEED'" in said and "SECRET" not in said
 
 
+@pytest.mark.slow
 def test_the_submission_s_own_folder_is_not_touched(tmp_path: Path) -> None:
     place = plant(tmp_path, "open('train_gpt.py', 'w').write('changed')\n" + FINISHES)
     before = (place / "train_gpt.py").read_bytes()

@@ -13,6 +13,7 @@ from auditor.rerun.watch import Watch, Written, artifact_of
 from tests.rerun.planted import BEGIN, FINISHES, options, plant, run
 
 
+@pytest.mark.slow
 def test_a_flood_of_lines_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "MOST_LINES", 2000)
     (one,) = run(plant(tmp_path, BEGIN + "while True:\n    print()\n"), options(tmp_path / "kept")).record.seeds

@@ -120,6 +120,18 @@ def test_the_warm_up_of_the_evaluation_is_not_counted() -> None:
     assert sums.evaluation_strict == pytest.approx(150.0 + 137.6 + 7.4)
 
 
+def test_time_between_two_evaluations_is_no_end() -> None:
+    lines = [(1.0, "step:9/9 train_loss:3.0 train_time:900ms"), (5.0, "Serialized model int6+lzma: 15000000 bytes"),
+             (9.0, "final val_loss:2 val_bpb:1.2 eval_time:4000ms"),
+             (20.0, "ttt_lora:warming up compile (random tokens)"), (50.0, "ttt_lora:compile warmup done (30.0s)"),
+             (90.0, "final_ttt val_loss:2 val_bpb:1.2 eval_time:40000ms")]  # fmt: skip
+    _, spans = read(lines, 91.0)
+    assert spans[-5:] == [
+        ("final", 5.0, 9.0), ("outside the timer of warm-up of the evaluation", 9.0, 20.0),
+        ("warm-up of the evaluation", 20.0, 50.0), ("final_ttt", 50.0, 90.0), ("end", 90.0, 91.0),
+    ]  # fmt: skip
+
+
 def test_diagnostics_are_not_counted() -> None:
     lines = [(1.0, "step:9/9 train_loss:3.0 train_time:900ms"), STOP,
              (12.0, "DIAGNOSTIC post_ema val_loss:2.0 val_bpb:1.2 eval_time:9000ms")]  # fmt: skip

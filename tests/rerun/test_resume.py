@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.rerun import leftovers, record
+from auditor.rerun import leftovers, record, series
 from auditor.rerun.facts import SeedEnd
 from auditor.sandbox.watch import identify
 from tests.rerun.planted import BEGIN, FINISHES, HANGS, ISOLATED, commands_with, options, plant, run
@@ -167,3 +167,15 @@ def test_further_seeds_join_the_record(tmp_path: Path) -> None:
     run(place, options(keep, seeds=(42,)))
     done = run(place, options(keep, seeds=(42, 7)))
     assert [r.seed for r in done.record.seeds] == [42, 7] and [r.seed for r in done.fresh] == [7]
+
+
+def test_an_interrupt_in_a_clean_up_waits_for_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    done = []
+    with pytest.raises(KeyboardInterrupt), series.quiet(later=True):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(1)
+    with series.quiet():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(2)
+    assert done == [1, 2] and signal.getsignal(signal.SIGINT) is before
