@@ -38,6 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_packages_rules_and_schema_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"auditor/report/schema/report-v1.json", "auditor/sandbox/etc/passwd"} <= set(names)
+    assert {"auditor/report/templates/report.html.j2", "auditor/report/templates/style.css"} <= set(names)
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "rules").rglob("*.*") if "__pycache__" not in p.parts}
     assert {name for name in names if name.startswith("rules/")} == ours
     assert "reference_model/presets/gepa_644.toml" in names
@@ -56,6 +57,8 @@ def test_it_installs_and_runs_outside_the_checkout(wheel: Path, tmp_path: Path) 
     assert document["verdict"] == "no_violation_found"
     known = run(place / "bin/golf-audit", "rules", cwd=tmp_path).stdout
     assert all(result["rule"] in known for result in document["results"])
+    page = run(place / "bin/golf-audit", HONEST, "--no-probe", "--format", "html", cwd=tmp_path).stdout
+    assert page.startswith("<!DOCTYPE html>") and "<svg" in page and "prefers-color-scheme" in page
     where = run(place / "bin/python", "-c", "import auditor; print(auditor.__file__)", cwd=tmp_path).stdout
     assert str(place) in where
 
