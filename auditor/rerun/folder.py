@@ -49,6 +49,8 @@ def link_data(data: Path, entries: tuple[str, ...], run: Path, isolated: bool) -
     """
     binds: list[Bind] = []
     place = run / "data"
+    if place.is_file():
+        return binds
     place.mkdir(exist_ok=True)
     for name in entries:
         target, source = place / name, data.absolute() / name

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 MIB = 1 << 20
@@ -34,13 +36,20 @@ class Sample:
 
 
 def gpus(program: str = "nvidia-smi") -> tuple[Gpu, ...]:
-    """The machine's GPUs; none where the program is missing, fails or says what is not understood."""
-    found = []
+    """The GPUs that a run can use: the machine's, or of these what ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+
+    None where the program is missing, fails or says what is not understood.
+    """
+    found: list[Gpu] = []
     for words in _ask(program, _FIELDS):
         if len(words) == 4 and words[0].isdigit():
             total = _number(words[2])
             found.append(Gpu(int(words[0]), words[1], None if total is None else int(total * MIB), words[3]))
-    return tuple(found)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not all(word.strip().isdigit() for word in visible.split(",")):
+        return tuple(found) if visible != "" else ()
+    by_index = {gpu.index: gpu for gpu in found}
+    return tuple(by_index[int(word)] for word in visible.split(",") if int(word) in by_index)
 
 
 def _ask(program: str, what: str) -> list[list[str]]:
@@ -67,9 +76,11 @@ def _number(text: str) -> float | None:
 class Meter:
     """Asks in the background while a ``with`` block lasts."""
 
-    def __init__(self, count: int, begun: float, every: float = EVERY, program: str = "nvidia-smi") -> None:
-        """``count``: of the first GPUs only. ``begun``: moment of the monotonic clock from which seconds count."""
-        self._count, self._begun, self._every, self._program = count, begun, every, program
+    def __init__(
+        self, indices: Collection[int], begun: float, every: float = EVERY, program: str = "nvidia-smi"
+    ) -> None:
+        """``indices`` of the GPUs in use. ``begun``: moment of the monotonic clock from which seconds count."""
+        self._indices, self._begun, self._every, self._program = indices, begun, every, program
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._samples: list[Sample] = []
@@ -77,7 +88,7 @@ class Meter:
 
     def __enter__(self) -> Meter:
         """Start, where there is anything to ask."""
-        if self._count > 0 and shutil.which(self._program) is not None:
+        if self._indices and shutil.which(self._program) is not None:
             self._thread.start()
         return self
 
@@ -103,7 +114,8 @@ class Meter:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            rows = [r for r in _ask(self._program, "index,memory.used,power.draw") if len(r) == 3][: self._count]
+            answer = _ask(self._program, "index,memory.used,power.draw")
+            rows = [r for r in answer if len(r) == 3 and r[0].isdigit() and int(r[0]) in self._indices]
             used = [_number(r[1]) for r in rows]
             if rows and None not in used:
                 sample = Sample(

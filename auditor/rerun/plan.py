@@ -52,6 +52,8 @@ class Plan:
     command: tuple[str, ...]
     launcher: str
     processes: int
+    gpus: tuple[int, ...]
+    """Indices of the GPUs in use."""
     hardware: Hardware
     isolation: str
     """``bubblewrap`` or ``none``."""
@@ -112,10 +114,12 @@ def make_plan(submission: Submission, options: Options, folder: Path, digests: b
     )  # fmt: skip
     argv = submission.launch.argv
     return Plan(
-        submission.name, entry.path, entry.sha256, _code_sha(submission), _code_bytes(submission), environment,
-        python, data, settings, argv, command("python", entry.path, argv, launcher, processes), launcher, processes,
-        hardware, _isolation(options), options.asked_seeds, str(folder), disk, free, options.toy, tuple(notes),
-        tuple(problems),
+        submission=submission.name, script=entry.path, script_sha256=entry.sha256, code_sha256=_code_sha(submission),
+        code_bytes=code_bytes(submission) or 0, environment=environment, python=python, data=data, settings=settings,
+        argv=argv, command=command("python", entry.path, argv, launcher, processes), launcher=launcher,
+        processes=processes, gpus=tuple(g.index for g in used), hardware=hardware, isolation=_isolation(options),
+        seeds=options.asked_seeds, folder=str(folder), disk_wanted=disk, disk_free=free, toy=options.toy,
+        notes=tuple(notes), problems=tuple(problems),
     )  # fmt: skip
 
 
@@ -166,6 +170,9 @@ def _notes(submission: Submission, options: Options, processes: int, found: tupl
     text = submission.entry.text if submission.entry is not None else ""
     if not options.toy and len(options.asked_seeds) > 1 and "SEED" not in text and "--seed" not in text:
         notes.append("the script reads no SEED: its runs differ by nothing that this tool sets")
+    logged = sorted({log.seed for log in submission.logs if log.seed is not None})
+    if not options.toy and logged and not set(logged) & set(options.asked_seeds):
+        notes.append(f"the logs are of other seeds: --seeds {','.join(map(str, logged[:8]))}")
     if not options.toy and options.data is None:
         notes.append("no --data: the script must find its data by itself")
     world = submission.launch.world_size
@@ -192,10 +199,6 @@ def _code_sha(submission: Submission) -> str:
     entry = (submission.entry,) if submission.entry is not None else ()
     parts = sorted(f"{f.path} {f.sha256}" for f in (*entry, *submission.modules))
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _code_bytes(submission: Submission) -> int:
-    return code_bytes(submission) or 0
 
 
 def document(plan: Plan, options: Options) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ _TRIAL = (
     "x = [float(torch.ones(8, device=f'cuda:{i}').sum()) for i in range(n)]\n"
     "print('golf-audit-trial', n, torch.__version__, flush=True)\n"
 )
-_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps", "infiniband")
+_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps")
 
 
 @dataclass
@@ -76,7 +77,7 @@ class RealRunner:
             self._environment(settings, seed, place), self.isolated, (*self._places(place), *binds),
         )  # fmt: skip
         spec = SeedSpec(
-            seed, started, run, job.folder, job.options.limits, plan.processes, job.submission, job.facts,
+            seed, started, run, job.folder, job.options.limits, plan.gpus, job.submission, job.facts,
             plan.code_bytes, place, job.watcher.now, job.watcher.line,
             on_start=lambda pid: leftovers.note(job.folder, seed, pid, job.scratch),
         )  # fmt: skip
@@ -105,7 +106,7 @@ class RealRunner:
         prefixes = [Bind(p, str(p)) for p in wanted if p.is_dir()]
         (place / "home" / "run").mkdir(exist_ok=True)
         writable = [Bind(place / "home", "/golf", True), Bind(place / "run", folder.RUN, True)]
-        return (*prefixes, *writable, *(devices() if self.job.plan.processes else ()))
+        return (*prefixes, *_libraries(), *writable, *(devices() if self.job.plan.processes else ()))
 
     def _try_gpus(self) -> None:
         place = self.job.scratch / "trial"
@@ -123,6 +124,13 @@ class RealRunner:
         why = f"{count} of {self.job.plan.processes} GPUs" if found else plain(last, 300)
         where = " inside bubblewrap (--unsandboxed runs without isolation)" if self.isolated else ""
         raise SetupError(f"torch cannot use the GPUs{where}: {why}")
+
+
+def _libraries() -> list[Bind]:
+    """Folders of CUDA's libraries that lie outside /usr, where the environment names them."""
+    named = [os.environ.get(name, "") for name in ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH")]
+    folders = [Path(p) for text in named for p in text.split(os.pathsep) if p.startswith("/") and p.count("/") > 1]
+    return [Bind(p, str(p)) for p in dict.fromkeys(folders) if p.is_dir() and not p.is_relative_to("/usr")]
 
 
 def devices() -> list[Bind]:

@@ -58,7 +58,8 @@ class SeedSpec:
     record: Path
     """The record's folder."""
     limits: TimeLimits
-    gpus: int
+    gpus: tuple[int, ...]
+    """Indices of those in use."""
     submission: Submission
     facts: RecordFacts
     code_bytes: int | None

@@ -79,10 +79,11 @@ class ToyRunner:
 
     def run(self, seed: int, name: str) -> SeedRun:
         """One seed; the scale that came to its end serves the next ones too."""
-        begun = time.monotonic()
         failed: list[str] = []
+        begun = time.monotonic()
         try:
             for _ in range(MOST_TRIES):
+                begun = time.monotonic()
                 run, log = self._once(seed, name, begun)
                 following = None if run.end is not SeedEnd.CRASHED or log is None else self._next(log)
                 if following is None:

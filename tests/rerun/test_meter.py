@@ -29,7 +29,7 @@ def test_memory_and_power_while_a_run_lasts(tmp_path: Path, monkeypatch: pytest.
     plant(tmp_path / "bin", monkeypatch, FAKE.format(watts="299.5"))
     found = meter.gpus()
     assert [g.name for g in found] == ["NVIDIA H100 80GB HBM3"] * 2 and found[0].memory_bytes == 81559 << 20
-    with meter.Meter(2, time.monotonic(), every=0.01) as both, meter.Meter(1, time.monotonic(), every=0.01) as one:
+    with meter.Meter((0, 1), time.monotonic(), every=0.01) as both, meter.Meter((0,), time.monotonic(), every=0.01) as one:
         until = time.monotonic() + 5
         while len(both.samples()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
@@ -37,9 +37,21 @@ def test_memory_and_power_while_a_run_lasts(tmp_path: Path, monkeypatch: pytest.
     assert (one.peak_bytes(), one.mean_watts()) == (1000 << 20, 300.5)
 
 
+HIDDEN = [("1", [1]), ("1,0", [1, 0]), ("7", []), ("", []), ("GPU-ab", [0, 1])]
+
+
+@pytest.mark.parametrize(("visible", "indices"), HIDDEN)
+def test_what_is_hidden_from_cuda_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, indices: list[int]
+) -> None:
+    plant(tmp_path / "bin", monkeypatch, FAKE.format(watts="1"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.index for gpu in meter.gpus()] == indices
+
+
 def test_power_that_is_not_told_is_not_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path / "bin", monkeypatch, FAKE.format(watts="[N/A]"))
-    with meter.Meter(2, time.monotonic(), every=0.01) as asked:
+    with meter.Meter((0, 1), time.monotonic(), every=0.01) as asked:
         until = time.monotonic() + 5
         while not asked.samples() and time.monotonic() < until:
             time.sleep(0.01)
@@ -50,7 +62,7 @@ def test_power_that_is_not_told_is_not_guessed(tmp_path: Path, monkeypatch: pyte
 def test_one_that_fails_shows_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     plant(tmp_path / "bin", monkeypatch, text)
     assert meter.gpus() == ()
-    with meter.Meter(1, time.monotonic(), every=0.01) as asked:
+    with meter.Meter((0,), time.monotonic(), every=0.01) as asked:
         time.sleep(0.05)
     assert asked.peak_bytes() is None and asked.mean_watts() is None
 
