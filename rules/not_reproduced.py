@@ -31,9 +31,9 @@ class NotReproduced(Rule):
     stand up decide nothing. A better score than the stated one is no fault.
 
     Authority:
-    README, questions and answers: "Any non-reproducible results can be disqualified"; a maintainer's notes of 2026-05-04
-    on #86 (1.1502 claimed, 1.1864 measured) and #1334 (1.0897 claimed, 1.0922 measured, not closely enough).
-    """  # noqa: E501
+    README, questions and answers: "Any non-reproducible results can be disqualified"; a maintainer's notes of
+    2026-05-04 on #86 (1.1502 claimed, 1.1864 measured) and #1334 (1.0897 claimed, 1.0922 measured, not closely enough).
+    """
 
     title = "A re-run gives a worse score than the stated one"
     ruling = Ruling.ILLEGAL

@@ -1,18 +1,18 @@
 """Measured scores against stated ones: like with like, seed by seed where single scores are stated, with a tolerance.
 
-A run is not bit-identical on another machine, nor twice on one: kernels add in another order, and a clock of 600 s lets a
-slower machine make fewer steps. How far honest runs part was taken from published reruns of one script on 8xH100
-(rerun less claimed, bits per byte; "same seed" unless a mean):
+A run is not bit-identical on another machine, nor twice on one: kernels add in another order, and a clock of 600 s
+lets a slower machine make fewer steps. How far runs part was taken from published reruns of one script on 8xH100
+(rerun less claimed, bits per byte; of one seed unless a mean):
 
-- held to agree: #1851 by #1868 -0.0004, 0.0000, +0.0003; #1911 -0.0003; #1855 by okezue -0.0002 and +0.0006, mean -0.0007;
-  #2101 by #2117 mean +0.0003; #1809 by #1831 +0.0005; #1874 by #1909 +0.0014; #1967 by yaowubarbara -0.0009.
-- held not to agree: #1334 by a maintainer +0.0031, mean +0.0024 ("not closely enough", 2026-05-04); #86 by a maintainer,
-  mean +0.0362; #640 +0.0710.
-- another environment: +0.0042 with another torch (#1420); +0.0075 from pod to pod (#1978 of #1953), as those participants report.
+- held to agree: #1851 by #1868 -0.0004, 0.0000, +0.0003; #1911 -0.0003; #1855 by okezue -0.0002, +0.0006, mean
+  -0.0007; #2101 by #2117 mean +0.0003; #1809 by #1831 +0.0005; #1874 by #1909 +0.0014; #1967 by yaowubarbara -0.0009;
+- held not to agree: #1334 by a maintainer +0.0031, mean +0.0024 ("not closely enough", 2026-05-04); #86 by a
+  maintainer, mean +0.0362; #640 +0.0710;
+- put down to another environment: +0.0042 with another torch (#1420); +0.0075 from pod to pod (#1978 of #1953).
 
-So `TOLERANCE` is 0.002, between the largest gap held to agree and the smallest held not to; what is put down to machine or
-libraries reaches `SEEN`, and beyond `FAR` only what was refused has been seen.
-"""  # noqa: E501
+So `TOLERANCE` is 0.002, between the largest gap held to agree and the smallest held not to; what is put down to
+machine or libraries reaches `SEEN`, and beyond `FAR` only what was refused has been seen.
+"""
 
 from __future__ import annotations
 

@@ -26,11 +26,6 @@ def score_of(run: SeedRun) -> float | None:
     return float(bpb) if usable else None
 
 
-def scored(record: RerunRecord) -> list[tuple[int | None, float]]:
-    """(seed, bits per byte) of the runs that finished with a score."""
-    return [(run.seed, score) for run in record.seeds if (score := score_of(run)) is not None]
-
-
 def seed_lines(record: RerunRecord, claimed: Claimed, tolerance: float) -> tuple[SeedLine, ...]:
     """One line for each run, in the order of the record."""
     return tuple(_line(run, claimed, tolerance) for run in record.seeds)

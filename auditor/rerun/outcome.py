@@ -1,16 +1,16 @@
 """The judgement of a re-run: a pure function of its record and of what the submission states.
 
-Everything that was seen becomes a `Sign` with its sentence; the first sign of `ORDER` that was seen decides, and without any the
-claim is reproduced. So the order is:
+Everything that was seen becomes a `Sign` with its sentence; the first sign of `ORDER` that was seen decides, and
+without any the claim is reproduced. So the order is:
 
 1. the harness failed, 2. the environment could not be set up: nothing was measured;
 3. over the cap, 4. over the time, 5. worse than claimed: measured facts that settle the claim by themselves;
 6. out of memory, 7. killed at the limit, 8. crashed: a seed gave no result, the most telling end first;
 9. open: another machine, seeds missing, nothing claimed, a figure that is damaged or was not measured.
 
-On hardware that is not equivalent neither seconds nor scores count: 4 and 5 become open (9). Bytes and ends are facts anywhere; of
-the toy world only an artifact that is over the cap by itself is.
-"""  # noqa: E501
+On hardware that is not equivalent neither seconds nor scores count: 4 and 5 become open (9). Bytes and ends are facts
+anywhere; of the toy world only an artifact that is over the cap by itself is.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from auditor.record.stats import Sample
 from auditor.rerun.claimed import Claimed, claimed_numbers, claimed_of
 from auditor.rerun.compare import Comparison, compare
 from auditor.rerun.facts import RerunRecord, RunOutcome
-from auditor.rerun.figures import claim_table, scored, seed_lines
+from auditor.rerun.figures import claim_table, seed_lines
 from auditor.rerun.judged import EXIT, Judgement, RowTest, SeedLine, Statistics
-from auditor.rerun.signs import Sign, Signs, gather, score_signs
+from auditor.rerun.signs import Sign, Signs, gather, score_signs, scored
 from auditor.rerun.statistics import row_test
 
 __all__ = ["EXIT", "ORDER", "Judgement", "RowTest", "SeedLine", "Sign", "Statistics", "judge", "judge_claimed",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice, pairwise
@@ -12,10 +11,13 @@ from auditor.record.sizes import CAP
 from auditor.rerun import times
 from auditor.rerun.claimed import Claimed
 from auditor.rerun.compare import SEEN, Comparison
-from auditor.rerun.facts import PhaseKind, RerunRecord, SeedEnd, SeedRun
+from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.figures import score_of
+from auditor.rerun.phases import counted
 from auditor.rerun.sizes import size_of
 
+LARGEST = times.LARGEST
+"""No figure of a run is larger."""
 SLACK = 1.0
 """Seconds by which figures of one run may part."""
 SHARE = 0.02
@@ -76,11 +78,19 @@ def gather(record: RerunRecord, claimed: Claimed, comparison: Comparison) -> Sig
     for run in record.seeds:
         if run.end is SeedEnd.FINISHED:
             _figures(signs, run)
+            if run.phases and damage(run):
+                continue
             _size(signs, run, record, claimed)
             _time(signs, run, record, claimed)
     if not record.hardware.toy:
         score_signs(signs, comparison, counts=record.hardware.equivalent)
     return signs
+
+
+def scored(record: RerunRecord) -> list[tuple[int | None, float]]:
+    """(seed, bits per byte) of the runs that finished with a score and do not contradict themselves."""
+    found = ((run, score_of(run)) for run in record.seeds)
+    return [(run.seed, score) for run, score in found if score is not None and not (run.phases and damage(run))]
 
 
 def score_signs(signs: Signs, comparison: Comparison, *, counts: bool = True) -> None:
@@ -164,6 +174,8 @@ def damage(run: SeedRun) -> str:
     spans = (moment for span in run.phases for moment in (span.start, span.end - span.start))
     if any(n is not None and not _usable(n) for n in (*numbers, *spans)):
         return f"{_name(run)}: a figure of the record is damaged"
+    if run.end is SeedEnd.FINISHED and not run.phases:
+        return f"{_name(run)}: it has no phases"
     if run.end is SeedEnd.FINISHED and run.headline is not None and score_of(run) is None:
         return f"{_name(run)}: its score is no usable number"
     return "" if _whole(run) else f"{_name(run)}: its phases and its seconds contradict each other"
@@ -171,8 +183,8 @@ def damage(run: SeedRun) -> str:
 
 def _size(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> None:
     """The bytes on disk against the cap; at toy scale only an artifact that is over by itself says anything."""
-    over, why = size_of(run, claimed, min(record.cap_bytes, CAP))
-    if record.hardware.toy and not (over is Over.OVER and (run.artifact_bytes or 0) > record.cap_bytes):
+    over, why = size_of(run, claimed, round(_limit(record.cap_bytes, CAP)))
+    if record.hardware.toy and not (over is Over.OVER and (run.artifact_bytes or 0) > _limit(record.cap_bytes, CAP)):
         return
     if over is Over.OVER:
         signs.add(Sign.OVER_CAP, f"{_name(run)}: {why}")
@@ -189,7 +201,7 @@ def _time(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> 
     for name, readings, limit in (
         ("training", times.training(run), record.limit_train), ("evaluation", times.evaluation(run), record.limit_eval)
     ):  # fmt: skip
-        budget = min(limit, BUDGET_SECONDS)
+        budget = _limit(limit, BUDGET_SECONDS)
         if not any(r.decides for r in readings):
             signs.add(Sign.OPEN, f"{_name(run)}: the time of {name} was not measured")
         elif times.over(readings, budget):
@@ -200,18 +212,25 @@ def _time(signs: Signs, run: SeedRun, record: RerunRecord, claimed: Claimed) -> 
 
 def _whole(run: SeedRun) -> bool:
     """Whether the phases follow each other from the launch to the end, and give the seconds that stand beside them."""
-    if not run.phases:
-        return True
     joints = pairwise((0.0, *(moment for span in run.phases for moment in (span.start, span.end)), run.seconds))
     gaps = [abs(b - a) for a, b in islice(joints, 0, None, 2)]
-    train = times.spent_by_kind(run).get(PhaseKind.TRAIN)
-    stands = run.train_seconds is None or train is None or abs(run.train_seconds - train) <= SLACK
+    sums = counted(run.phases)
+    pairs = (
+        (run.train_seconds, sums.train), (run.train_seconds_strict, sums.train_strict),
+        (run.eval_seconds, sums.evaluation), (run.eval_seconds_strict, sums.evaluation_strict),
+    )  # fmt: skip
+    stands = all(abs((told or 0.0) - (seen or 0.0)) <= SLACK for told, seen in pairs if told is not None)
     return all(gap <= SLACK + SHARE * run.seconds for gap in gaps) and stands
 
 
 def _usable(number: object) -> bool:
-    """A finite number from zero; a bool or a text, which a forged record may hold, is none."""
-    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number >= 0
+    """A number from zero that a run can have; a bool or a text, which a forged record may hold, is none."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= LARGEST
+
+
+def _limit(asked: float, usual: float) -> float:
+    """A stricter limit than the usual one counts, a milder or senseless one does not."""
+    return asked if _usable(asked) and 0 < asked < usual else usual
 
 
 def _name(run: SeedRun) -> str:

@@ -7,7 +7,6 @@ Only when every deciding reading is over is the time over; where they part, the 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from auditor.record.facts import EVAL_TOLERANCE, TRAIN_TOLERANCE
@@ -18,6 +17,8 @@ CLOCK_TOLERANCE = 1.0
 """Seconds. The harness sees a phase begin when its line arrives, a script when it happens."""
 SCRIPT_GAP = 0.05
 """Share by which a script's own clock may stay behind the harness's before it is not believed."""
+LARGEST = 1e15
+"""No figure of a run is larger."""
 PAUSES = 0.1
 """Share of training up to which pauses of its clock, for validation, are not worth telling."""
 
@@ -149,4 +150,4 @@ def _one(name: str, seconds: float | None, decides: bool, tolerance: float) -> t
 def _finite(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value <= LARGEST else None

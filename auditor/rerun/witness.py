@@ -1,8 +1,9 @@
 """The fourth witness: a record on disk, read again and believed only as far as it stands up.
 
-A record that cannot be read, is of another script, was made at toy scale, contradicts itself or its raw logs, or ended in the
-harness's own failure, says nothing for the submission nor against it: `Unusable`, with the reason.
-"""  # noqa: E501
+A record that cannot be read, is of another script or other settings, was made at toy scale, contradicts itself or its
+raw logs, or ended in the harness's own failure, says nothing for the submission nor against it: `Unusable`, with the
+reason.
+"""
 
 from __future__ import annotations
 

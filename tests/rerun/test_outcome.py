@@ -142,7 +142,7 @@ RUNS = st.lists(
 MACHINES = st.sampled_from([EIGHT, TOY, ONE_A100, Hardware()])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(RUNS, MACHINES, st.sampled_from([CLAIMED, NOTHING]), st.sampled_from(["", "broken"]))
 def test_whatever_the_record_holds(runs: list, machine: Hardware, claimed: Claimed, error: str) -> None:  # type: ignore[type-arg]
     measured = record(*runs, hardware=machine, harness_error=error)
@@ -176,18 +176,21 @@ def test_a_score_that_is_no_number_never_bears_a_claim_out(bpb: float) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"artifact_bytes": -1}, {"steps": -5}, {"eval_seconds": math.nan}, {"train_seconds": "599"}, {"code_bytes": True},
+     {"artifact_bytes": 10**400}, {"steps": 10**30}, {"seconds": math.inf},
      {"phases": phases(train=math.nan)}, {"phases": phases(train=-1.0)}],
 )  # fmt: skip
 def test_damaged_figures_leave_it_open(changes: dict[str, object]) -> None:
     judged = judge_claimed(record(finished(42, 1.0601, **changes)), CLAIMED)
     assert judged.outcome is RunOutcome.INCONCLUSIVE
     assert "damaged" in " ".join(judged.reasons)
+    assert judge_claimed(record(finished(42, 1.9, **changes)), CLAIMED).outcome is RunOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"phases": phases()[2:], "seconds": 1010.0}, {"phases": phases()[:-2], "seconds": 1010.0},
      {"phases": (*phases()[:2], *phases()[3:])}, {"phases": phases(train=900.0), "train_seconds": 599.0},
+     {"phases": phases(evaluation=900.0), "eval_seconds": 300.0}, {"eval_seconds_strict": 0.0},
      {"phases": phases(), "seconds": 5000.0}],
 )  # fmt: skip
 def test_phases_that_contradict_the_seconds_leave_it_open(changes: dict[str, object]) -> None:
@@ -203,6 +206,18 @@ def test_a_record_cannot_widen_its_own_limits() -> None:
 
     assert judge_claimed(wide(artifact_bytes=16_500_000), CLAIMED).outcome is RunOutcome.OVER_CAP
     assert judge_claimed(wide(phases=phases(train=700.0)), CLAIMED).outcome is RunOutcome.OVER_TIME
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, -1.0, 0.0, 1e9])
+def test_a_senseless_limit_is_the_usual_one(limit: float) -> None:
+    late = replace(one(phases=phases(train=700.0)), limit_train=limit, limit_eval=limit)
+    assert judge_claimed(late, CLAIMED).outcome is RunOutcome.OVER_TIME
+    assert judge_claimed(replace(one(), limit_train=limit), CLAIMED).outcome is RunOutcome.REPRODUCED
+    assert judge_claimed(replace(one(), cap_bytes=-1), CLAIMED).outcome is RunOutcome.REPRODUCED
+
+
+def test_a_run_without_phases_bears_nothing_out() -> None:
+    assert judge_claimed(one(phases=()), CLAIMED).outcome is RunOutcome.INCONCLUSIVE
 
 
 def test_a_stricter_limit_that_was_asked_for_holds() -> None:
