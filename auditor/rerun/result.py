@@ -109,7 +109,8 @@ def _eval_seconds(run: Run) -> float | None:
 def headline(scores: Sequence[MeasuredScore], submission: Submission, facts: RecordFacts) -> MeasuredScore | None:
     """The score that stands for the claimed one: of the label under which the submission's logs state it.
 
-    Where no log states it: the last score after training that its own words do not call a diagnostic.
+    Where no log states it: the last score after training that its own words do not call a diagnostic. A score inside
+    training stands for nothing.
     """
     logged = {log.path: log.lines for log in submission.logs}
     labels = set()
@@ -120,7 +121,7 @@ def headline(scores: Sequence[MeasuredScore], submission: Submission, facts: Rec
     if own:
         return own[-1]
     final = [s for s in scores if not s.label.startswith("step ") and not _diagnostic(s.label)]
-    return final[-1] if final else (scores[-1] if scores else None)
+    return final[-1] if final else None
 
 
 def _label(line: str) -> str:

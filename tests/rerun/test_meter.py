@@ -29,7 +29,8 @@ def test_memory_and_power_while_a_run_lasts(tmp_path: Path, monkeypatch: pytest.
     plant(tmp_path / "bin", monkeypatch, FAKE.format(watts="299.5"))
     found = meter.gpus()
     assert [g.name for g in found] == ["NVIDIA H100 80GB HBM3"] * 2 and found[0].memory_bytes == 81559 << 20
-    with meter.Meter((0, 1), time.monotonic(), every=0.01) as both, meter.Meter((0,), time.monotonic(), every=0.01) as one:
+    now = time.monotonic()
+    with meter.Meter((0, 1), now, every=0.01) as both, meter.Meter((0,), now, every=0.01) as one:
         until = time.monotonic() + 5
         while len(both.samples()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
