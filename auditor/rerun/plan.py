@@ -71,7 +71,8 @@ class Plan:
     def identity(self) -> Identity:
         """What a record must be of to be continued by this plan."""
         values = tuple((name, value) for name, value, _ in self.settings)
-        return Identity(self.script_sha256, self.code_sha256, values, self.processes, self.toy, self.data.digest)
+        gpus = self.hardware.gpus
+        return Identity(self.script_sha256, self.code_sha256, values, self.processes, self.toy, self.data.digest, gpus)
 
 
 def load(path: Path, base: str, name: str | None, options: Options) -> Submission:

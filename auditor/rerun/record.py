@@ -40,6 +40,8 @@ class Identity:
     toy: bool
     data: str = ""
     """Digest of the shards that were checked."""
+    gpus: tuple[str, ...] = ()
+    """A record whose seeds ran on different machines would be of none of them."""
 
 
 class Busy(ValueError):
