@@ -16,14 +16,17 @@ from auditor.record import events
 from auditor.record import lines as ln
 from auditor.record.facts import LineKind, Step
 from auditor.rerun.facts import PhaseKind, PhaseSpan
+from auditor.rerun.spans import (
+    ADAPTATION,
+    BEFORE,
+    DIAGNOSTIC,
+    EVAL_WARM_UP,
+    OUTSIDE,
+    VALIDATION,
+    Spent,
+    budget_of,
+)
 
-VALIDATION = "validation at step "
-"""Begins the name of an evaluation inside training."""
-OUTSIDE = "outside the timer of "
-"""Begins the name of time between two evaluations that the script's own timer leaves out."""
-DIAGNOSTIC = "diagnostic: "
-ADAPTATION = "test-time training"
-EVAL_WARM_UP = "warm-up of the evaluation"
 LEAST = 0.0005
 """Seconds; a shorter stretch belongs to the one before it."""
 LONGEST = 500
@@ -31,25 +34,12 @@ LONGEST = 500
 _HERE = Place()
 _TOOK = re.compile(rf"\(({ln.NUMBER})\s*s\)")
 _ENDLESS = re.compile(r"[\w./-]{120,}")
-_BEFORE = (PhaseKind.START, PhaseKind.WARM_UP)
 
 
 def readable(line: str) -> str:
     """The part of a line that is read: nothing of one that takes the readers' patterns too long, by an endless word."""
     end = line[-LONGEST:]
     return "" if _ENDLESS.search(end) else end
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Seconds of each budget so far."""
-
-    start: float
-    """Start-up and warm-up: not counted."""
-    train: float
-    other: float
-    """Validation inside training, calibration, serialisation, warm-up of the evaluation: not counted."""
-    evaluation: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +80,7 @@ class Phases:
         """The field of `Spent` that grows now."""
         if self._kind is PhaseKind.SERIALISE and self._written:
             return "evaluation"
-        return _budget(self._current(self._from), self._begun)
+        return budget_of(self._current(self._from), self._begun)
 
     def line(self, raw: str, at: float) -> None:
         """A line was printed at ``at``."""
@@ -114,7 +104,7 @@ class Phases:
         begun = False
         for span in self._spans:
             begun = begun or span.kind is PhaseKind.TRAIN
-            sums[_budget(span, begun)] += span.end - span.start
+            sums[budget_of(span, begun)] += span.end - span.start
         sums[self.budget] += max(now - self._from, 0.0)
         return Spent(**sums)
 
@@ -179,7 +169,7 @@ class Phases:
     def _take_warm_up(self, text: str, at: float) -> None:
         took = _TOOK.search(text)
         seconds = float(took.group(1)) if took else ln.seconds_of(ln.pairs(text))
-        if self._kind in _BEFORE:
+        if self._kind in BEFORE:
             if self._kind is PhaseKind.START:
                 self._open(PhaseKind.WARM_UP, self._last, "from the line before the first of the warm-up")
             self._advance(at)
@@ -192,7 +182,7 @@ class Phases:
     def _take_step(self, text: str, at: float) -> None:
         step = events.step(text, _HERE, need_loss=False)
         stated = step.train_seconds if step is not None and self._stated else None
-        if self._kind in _BEFORE:
+        if self._kind in BEFORE:
             start = self._last if stated is None else max(self._from, at - stated)
             self._open(PhaseKind.TRAIN, start, "the clock of the first step line")
         elif self._kind is not PhaseKind.TRAIN:
@@ -217,7 +207,7 @@ class Phases:
         known = self._step
         if known is not None and step is not None and known.number == step.step:
             inside = at - self._from
-        elif self._kind in _BEFORE:
+        elif self._kind in BEFORE:
             trained = stated or 0.0
             self._advance(max(self._from, self._last if trained == 0 else at - trained))
             inside = at - self._from if trained == 0 else 0.0
@@ -236,7 +226,7 @@ class Phases:
         self._maybe_last(step)
 
     def _take_stop(self, text: str, at: float) -> None:
-        if self._kind in _BEFORE:
+        if self._kind in BEFORE:
             return
         if self._kind is PhaseKind.TRAIN:
             self._open(PhaseKind.SERIALISE, at, plain(text, 80))
@@ -247,7 +237,7 @@ class Phases:
             self._take_stop(text, at)
 
     def _take_calibration(self, text: str, at: float) -> None:
-        if self._kind in _BEFORE:
+        if self._kind in BEFORE:
             return
         self._trained = True
         seconds = events.calibration(text, after_clock=True, at=_HERE).seconds
@@ -260,7 +250,7 @@ class Phases:
             self._open(PhaseKind.CALIBRATION, at, plain(text, 80))
 
     def _take_size(self, text: str, at: float) -> None:
-        if self._kind in _BEFORE or not events.size(text, _HERE):
+        if self._kind in BEFORE or not events.size(text, _HERE):
             return
         if self._kind in (PhaseKind.CALIBRATION, PhaseKind.EVALUATION, PhaseKind.WARM_UP):
             self._advance(at)
@@ -302,17 +292,6 @@ class Phases:
             self._after(PhaseKind.SERIALISE, "the score was printed")
 
 
-def _budget(span: PhaseSpan, begun: bool) -> str:
-    """The field of `Spent` that a span counts to; ``begun``: training has."""
-    if span.kind is PhaseKind.TRAIN:
-        return "train"
-    if span.kind in _BEFORE and not begun:
-        return "start"
-    if span.kind is PhaseKind.END or (span.kind is PhaseKind.EVALUATION and not span.name.startswith(VALIDATION)):
-        return "evaluation"
-    return "other"
-
-
 _TAKES = {
     LineKind.WARMUP: Phases._take_warm_up,
     LineKind.TRAIN_STEP: Phases._take_step,
@@ -325,33 +304,3 @@ _TAKES = {
     LineKind.NGRAM: Phases._take_adaptation,
     LineKind.EVALUATION: Phases._take_score,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Seconds against the two budgets. ``strict`` adds what accepted rows leave out: calibration after the clock to
-    training; diagnostics, time outside the script's timers and the warm-up of the evaluation to evaluation."""
-
-    train: float | None
-    evaluation: float | None
-    train_strict: float | None
-    evaluation_strict: float | None
-
-
-def counted(spans: tuple[PhaseSpan, ...]) -> Counted:
-    """The sums of a finished run; None where there was no such phase."""
-
-    def total(*chosen: bool) -> float | None:
-        found = [s.end - s.start for s, taken in zip(spans, chosen, strict=True) if taken]
-        return sum(found) if found else None
-
-    train = [s.kind is PhaseKind.TRAIN for s in spans]
-    calibration = [s.kind is PhaseKind.CALIBRATION for s in spans]
-    after = [s.kind is PhaseKind.EVALUATION and not s.name.startswith(VALIDATION) for s in spans]
-    needed = [e and not s.name.startswith((DIAGNOSTIC, OUTSIDE)) for s, e in zip(spans, after, strict=True)]
-    warm = [s.name == EVAL_WARM_UP for s in spans]
-    return Counted(
-        total(*train), total(*needed),
-        total(*(a or b for a, b in zip(train, calibration, strict=True))) if any(train) else None,
-        total(*(a or b for a, b in zip(after, warm, strict=True))) if any(after) else None,
-    )  # fmt: skip

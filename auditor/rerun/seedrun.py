@@ -19,7 +19,8 @@ from auditor.rerun.facts import PhaseKind, PhaseSpan, SeedEnd, SeedRun
 from auditor.rerun.launch import MAX_OUTPUT, MOST_LINES, Launch, Line, Process
 from auditor.rerun.meter import Meter
 from auditor.rerun.options import TimeLimits
-from auditor.rerun.phases import Phases, Spent, counted
+from auditor.rerun.phases import Phases
+from auditor.rerun.spans import Spent, counted
 from auditor.rerun.watch import Watch, Written, artifact_of
 
 TICK = 0.1

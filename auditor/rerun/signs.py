@@ -13,8 +13,8 @@ from auditor.rerun.claimed import Claimed
 from auditor.rerun.compare import SEEN, Comparison
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.figures import score_of
-from auditor.rerun.phases import counted
 from auditor.rerun.sizes import size_of
+from auditor.rerun.spans import counted
 
 LARGEST = times.LARGEST
 """No figure of a run is larger."""

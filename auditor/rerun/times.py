@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from auditor.record.facts import EVAL_TOLERANCE, TRAIN_TOLERANCE
 from auditor.rerun.facts import PhaseKind, PhaseSpan, SeedRun
-from auditor.rerun.phases import ADAPTATION, DIAGNOSTIC, OUTSIDE, VALIDATION
+from auditor.rerun.spans import ADAPTATION, DIAGNOSTIC, OUTSIDE, VALIDATION
 
 CLOCK_TOLERANCE = 1.0
 """Seconds. The harness sees a phase begin when its line arrives, a script when it happens."""

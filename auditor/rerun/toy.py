@@ -27,9 +27,10 @@ from auditor.rerun.environment import SetupError
 from auditor.rerun.facts import SeedEnd, SeedRun
 from auditor.rerun.launch import Line
 from auditor.rerun.options import TOY_SECONDS
-from auditor.rerun.phases import Phases, counted
+from auditor.rerun.phases import Phases
 from auditor.rerun.seedrun import Tape, present
 from auditor.rerun.series import Job, quiet
+from auditor.rerun.spans import counted
 from auditor.sandbox import NoIsolation
 
 MOST_TRIES = 8

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.rerun.facts import PhaseKind
-from auditor.rerun.phases import Phases, counted
+from auditor.rerun.phases import Phases
+from auditor.rerun.spans import counted
 
 WHOLE = [
     (5.0, "seed:42"),

@@ -8,7 +8,7 @@ import pytest
 
 from auditor.rerun import times
 from auditor.rerun.facts import PhaseKind
-from auditor.rerun.phases import ADAPTATION
+from auditor.rerun.spans import ADAPTATION
 from tests.rerun.judging import finished, phases, spans
 
 BUDGET = 600.0
