@@ -235,6 +235,7 @@ def _properties(report: AuditReport) -> dict[str, Any]:
         "recordReady": report.record_ready.ready,
         "edition": report.edition,
         "witnesses": [w.value for w in report.witnesses_run],
+        "rerun": report.rerun.outcome if report.rerun is not None else None,
         "clear": sorted({f"{r.rule} ({r.witness.value})" for r in groups.clear}),
         "recognised": [f"{r.rule}: {plain(r.reason)}" for r in groups.recognised],
         "undecided": [f"{what}: {plain(reason)}" for what, reason in gaps_by_reason(groups.gaps)],

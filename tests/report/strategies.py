@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from auditor.core.exhibits import Block, ByteBar, Curve, Excerpt, Exhibits, Mark, Part, PhaseTime, Picture
+from auditor.core.rerun import RerunInfo, RerunSeed
 from auditor.core.types import (
     AuditReport,
     BehaviourInfo,
@@ -95,6 +96,12 @@ submissions = st.builds(
     SubmissionInfo, text, st.one_of(st.none(), text), st.one_of(st.none(), text, st.just("train_gpt.py")),
     st.one_of(st.none(), st.just("0" * 64)), st.one_of(st.none(), st.builds(PackedInfo, _few(text), count, count)),
 )  # fmt: skip
+reruns = st.builds(
+    RerunInfo, text, st.lists(text, min_size=1, max_size=2).map(tuple), text, text, st.booleans(),
+    _few(st.builds(RerunSeed, st.one_of(st.none(), count), text, *[st.one_of(st.none(), finite)] * 2,
+                   st.one_of(st.none(), count), *[st.one_of(st.none(), finite)] * 2, st.one_of(st.none(), count))),
+    _few(text),
+)  # fmt: skip
 values = st.one_of(st.none(), real, count, text)
 reports = st.builds(
     AuditReport, tool_version=text, edition=text, submission=submissions, verdict=st.sampled_from(Verdict),
@@ -104,5 +111,6 @@ reports = st.builds(
                                                                      st.one_of(st.none(), text))),
     rules=metas, witnesses_run=_few(st.sampled_from(Witness)), notes=_few(text),
     settings=_few(st.tuples(text, text, text)), verdict_reason=text, behaviour=behaviours, exhibits=exhibits,
+    rerun=st.one_of(st.none(), reruns),
 )  # fmt: skip
 """Any report: what no engine makes is among them."""

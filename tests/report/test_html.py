@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.core.exhibits import Block, ByteBar, Curve, Excerpt, Exhibits, Mark, Part, PhaseTime, Picture
+from auditor.core.rerun import RerunInfo, RerunSeed
 from auditor.core.types import AuditReport, BehaviourInfo, Verdict
 from auditor.report import html
 from auditor.report.page.timeline import BOTTOM, LEFT, RIGHT, TOP
@@ -61,6 +62,14 @@ def test_everything_is_on_the_page(verdict: Verdict) -> None:
     ):  # fmt: skip
         assert wanted in text, wanted
     assert "legal" not in re.sub(r"illegal|slot-causal", "", text[: text.index("artifact-cap")].lower())
+
+
+def test_a_re_run_has_a_section_and_a_link_where_there_was_one() -> None:
+    seed = RerunSeed(42, "finished", 1.1, 1.2, 15_000_000, 600.0, 90.0, 7000)
+    told = RerunInfo("not_reproduced", ("the score is another <b>",), "2026-05-01", "8xH100", True, (seed,))
+    with_it = replace(full(), rerun=told)
+    assert "the score is another <b>" in words(with_it) and 'href="#rerun"' in html.render(with_it)
+    assert 'id="rerun"' not in html.render(full())
 
 
 def test_the_picture_comes_before_all_else_and_shows_the_leak() -> None:
