@@ -119,7 +119,7 @@ def run(asked: Asked, options: Options) -> int:
     if sys.stderr is not None:
         sys.stderr.write(view.render_plan(planned, options))
     done = _done(submission, planned, options, stages)
-    judged = outcome.judge(done.record, submission)
+    judged = outcome.judge(done.record, submission, planned.facts)
     stages.mark("judgement")
     mine = [index for index, one in enumerate(done.record.seeds) if one in done.fresh]
     phases = view.whole_phases(done.record, stages, mine)

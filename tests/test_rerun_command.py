@@ -144,3 +144,14 @@ def test_every_option_is_in_the_readme() -> None:
     others = set(cli_rerun.rerun.__annotations__) - {"path", "form", "return"}
     options |= {f"--{name.replace('_', '-')}" for name in others}
     assert not {option for option in options if option not in text}
+
+
+def test_a_plan_says_what_the_claim_would_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = plant(tmp_path, FINISHES)
+    (place / "train_seed1337.log").write_text(
+        "seed:1337\nstep:1/2 train_loss:3 train_time:1000ms\nstep:2/2 train_loss:3 train_time:12509000ms\n"
+        "final val_loss:2.07 val_bpb:1.2276\n"
+    )
+    _, out, _ = call(place, "--plan", "--gpus", "0", *OPEN, capsys=capsys)
+    said = " ".join(out.split())
+    assert "trained for 12,509 s: --limit-train 12509" in said and "--seeds 1337" in said

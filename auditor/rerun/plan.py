@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from auditor.behaviour.audit import code_bytes, why_not
+from auditor.core.guard import Answer, contained
 from auditor.core.submission import Submission
-from auditor.rerun import meter
+from auditor.record.facts import RecordFacts
+from auditor.rerun import meter, result
 from auditor.rerun.data import DataCheck, check, names_in
 from auditor.rerun.environment import EnvironmentPlan, Interpreter, interpreter
 from auditor.rerun.environment import plan as plan_environment
@@ -27,6 +29,8 @@ SCRATCH_BYTES = 2 * GIB
 """For one run on GPUs: the copy of the folder, a checkpoint of float weights, caches of the compiler."""
 RECORD_BYTES = GIB // 4
 ENVIRONMENT_BYTES = 8 * GIB
+READ_SECONDS = 60.0
+"""Of processor time, for the submission's own record."""
 _DATA_PATH = re.compile(r"(?:^|/)((?:datasets|tokenizers)/[\w.-]+(?:/[\w.*-]*)?)$")
 
 
@@ -66,6 +70,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     """Why it would not be started: each ends a re-run as ``setup_failed``."""
+    facts: RecordFacts = field(default_factory=RecordFacts)
+    """What the submission's own record states."""
 
     @property
     def identity(self) -> Identity:
@@ -107,6 +113,8 @@ def make_plan(submission: Submission, options: Options, folder: Path, digests: b
     problems = [*data.problems, *([environment.problem] if environment.problem else [])]
     if free < disk:
         problems.append(f"{disk:,} bytes of disk are wanted for {folder} and the run, {free:,} are free")
+    facts, unread = stated(submission)
+    notes += [*unread, *_longer(facts, options)]
     notes += [*environment.notes, *_notes(submission, options, processes, found)]
     used = found[:processes]
     hardware = Hardware(
@@ -120,8 +128,24 @@ def make_plan(submission: Submission, options: Options, folder: Path, digests: b
         argv=argv, command=command("python", entry.path, argv, launcher, processes), launcher=launcher,
         processes=processes, gpus=tuple(g.index for g in used), hardware=hardware, isolation=_isolation(options),
         seeds=options.asked_seeds, folder=str(folder), disk_wanted=disk, disk_free=free, toy=options.toy,
-        notes=tuple(notes), problems=tuple(problems),
+        notes=tuple(notes), problems=tuple(problems), facts=facts,
     )  # fmt: skip
+
+
+def stated(submission: Submission) -> tuple[RecordFacts, list[str]]:
+    """What the submission's record states; a note where it could not be read."""
+    read = contained(lambda: result.stated_record(submission), seconds=READ_SECONDS)
+    if isinstance(read, Answer):
+        return read.value, []
+    return RecordFacts(), [f"what the submission states could not be read: {read.reason}"]
+
+
+def _longer(facts: RecordFacts, options: Options) -> list[str]:
+    """A note where the claimed run trained for longer than this one may."""
+    seconds = max((run.stop.train_seconds for run in facts.judged() if run.stop), default=0.0)
+    if options.toy or seconds <= options.limits.train + options.limits.grace:
+        return []
+    return [f"the claimed run trained for {seconds:,.0f} s: --limit-train {seconds:.0f} lets this one do the same"]
 
 
 def _processes(options: Options, gpus: int) -> int:

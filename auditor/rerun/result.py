@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from auditor.core.guard import Answer, contained
 from auditor.core.submission import LogFile, Submission
 from auditor.core.text import plain
 from auditor.record import lines as ln
@@ -22,6 +23,8 @@ _MEMORY = re.compile(
 )
 _KILLED = re.compile(r"Signal 9 \(SIGKILL\)|exitcode\s*:\s*-9\b")
 _ERROR = re.compile(r"^\s*(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b|Fatal|Segmentation fault)")
+READ_SECONDS = 60.0
+"""Of processor time, for one log."""
 MOST_READ = 20_000
 """Lines of either end of a log that are read at most."""
 SHOWN = 500
@@ -47,6 +50,14 @@ class LogResult:
 def stated_record(submission: Submission) -> RecordFacts:
     """What the submission's own logs and metadata claim."""
     return analyse(submission)
+
+
+def read_safely(lines: Sequence[str], stamps: Sequence[float], source: str) -> tuple[LogResult, str]:
+    """`read_result` of a stranger's log: what it says, and why it could not be read (empty when it was)."""
+    read = contained(lambda: read_result(lines, stamps, source), seconds=READ_SECONDS)
+    if isinstance(read, Answer):
+        return read.value, ""
+    return LogResult(), f"its log could not be read: {read.reason}"
 
 
 def read_result(lines: Sequence[str], stamps: Sequence[float], source: str = "") -> LogResult:

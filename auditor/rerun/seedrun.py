@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,17 +211,15 @@ def over(now: Now, limits: TimeLimits) -> str:
 
 
 def _summary(spec: SeedSpec, name: str, tape: Tape, files: Watch, meter: Meter, run: SeedRun) -> SeedRun:
-    from dataclasses import replace
-
     source = spec.submission.entry.text if spec.submission.entry is not None else ""
-    said = result.read_result(tape.lines, tape.stamps, source)
+    said, unread = result.read_safely(tape.lines, tape.stamps, source)
     artifact = artifact_of(files.written(), said.model_bytes)
     if artifact is not None:
         keep_artifact(spec.run_folder, artifact, spec.record / name)
     sums = counted(run.phases)
     return replace(
-        run, scores=said.scores, headline=result.headline(said.scores, spec.submission, spec.facts),
-        steps=said.steps, tokens=said.tokens,
+        run, reason="; ".join(filter(None, (run.reason, unread))), scores=said.scores,
+        headline=result.headline(said.scores, spec.submission, spec.facts), steps=said.steps, tokens=said.tokens,
         artifact=artifact.path if artifact is not None else None,
         artifact_bytes=artifact.size if artifact is not None else None,
         code_bytes=spec.code_bytes, train_seconds=sums.train, eval_seconds=sums.evaluation,

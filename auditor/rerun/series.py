@@ -21,7 +21,7 @@ from auditor import __version__
 from auditor.core.submission import Submission
 from auditor.core.text import plain
 from auditor.record.facts import RecordFacts
-from auditor.rerun import leftovers, record, result
+from auditor.rerun import leftovers, record
 from auditor.rerun.environment import SetupError
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.options import CAP_BYTES, Options
@@ -137,7 +137,7 @@ def rerun(
         if kept:
             watcher.say(f"{len(kept)} finished seed(s) are in the record already")
         with _scratch() as place:
-            job = Job(submission, result.stated_record(submission), plan, options, folder, place, watcher)
+            job = Job(submission, plan.facts, plan, options, folder, place, watcher)
             fresh, interrupted = _seeds(job, make(job), kept, writer, stages)
     finally:
         writer.close()

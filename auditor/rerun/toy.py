@@ -146,7 +146,7 @@ class ToyRunner:
             spans = heard.phases.close(seconds)
             tape.phases(spans)
         source = self.job.submission.entry.text if self.job.submission.entry is not None else ""
-        said = result.read_result(tape.lines, tape.stamps, source)
+        said, unread = result.read_safely(tape.lines, tape.stamps, source)
         sums = counted(spans)
         path, size = heard.artifact or (None, None)
         status = log.status if log is not None else None
@@ -154,7 +154,7 @@ class ToyRunner:
             seed, end, status, seconds, spans, said.scores,
             result.headline(said.scores, self.job.submission, self.job.facts), said.steps, said.tokens, path, size,
             self.job.plan.code_bytes, sums.train, sums.evaluation, sums.train_strict, sums.evaluation_strict,
-            reason=reason, log=f"{name}.log",
+            reason="; ".join(filter(None, (reason, unread))), log=f"{name}.log",
         ), log  # fmt: skip
 
     def _on_event(self, event: Event) -> None:

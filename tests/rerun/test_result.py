@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from auditor.rerun import result
 from auditor.rerun.facts import MeasuredScore, SeedEnd
 from auditor.rerun.result import failure, headline, read_result, stated_record
 from tests.support import make_submission
@@ -73,3 +74,12 @@ def test_without_a_logged_claim_the_last_score_that_is_none_of_training_or_diagn
 def test_why_a_run_failed(lines: list[str], status: int, end: SeedEnd, says: str) -> None:
     found = failure(lines, status)
     assert found[0] is end and says in found[1]
+
+
+def test_a_log_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(result, "read_log", fails)
+    found, why = result.read_safely(LOG.splitlines(), [0.0] * 10, "")
+    assert found == result.LogResult() and "planted" in why
