@@ -51,7 +51,7 @@ class TestUsage:
             ([str(HONEST), "--format", "json="], "names no file"),
             ([str(HONEST), "--format", "json", "--format", "text"], "same place"),
             ([str(HONEST), "--witness", "oracle"], "unknown witness 'oracle'"),
-            ([str(HONEST), "--witness", "source,rerun"], "rerun witness comes with a later version"),
+            ([str(HONEST), "--witness", "source,rerun"], "needs the record of a re-run"),
             ([str(HONEST), "--as-of", "spring"], "--as-of takes a date"),
             ([str(HONEST), "--fail-on", "never"], "--fail-on takes"),
             ([str(HONEST), "--format", "json=no/such/folder/x.json"], "cannot write no/such/folder/x.json"),
