@@ -67,9 +67,10 @@ class TestUsage:
             (["probe", str(HONEST), "--replay", "missing.json"], "missing.json cannot be read"),
             (["probe", str(HONEST), "--replay", str(HONEST / "submission.json")], "is no witness file"),
             (["probe", str(HONEST), "--witness-dir", str(HONEST / "train_gpt.py")], "is a file"),
-            (["rerun", str(HONEST)], "command rerun comes with a later version"),
-            (["sweep", "x.git"], "command sweep comes with a later version"),
-            (["board", "x"], "command board comes with a later version"),
+            (["rerun"], "give the folder of a submission"),
+            ([str(HONEST), "--rerun-record", "nowhere"], "nowhere holds no record of a re-run"),
+            (["sweep", "x.git"], "x.git: no such folder"),
+            (["board", "x"], "there is no store of a sweep"),
             (["bpb"], "bpb needs --artifact and --preset and --data"),
         ],
     )
