@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ RULES = ("artifact-cap", "eval-wallclock", "not-reproduced", "train-wallclock")
 
 
 def audited(folder: Path, *, heard: bool = True) -> AuditReport:
-    return audit_submission(submission(), Options(rerun_record=folder if heard else None))
+    options = Options(witnesses=(Witness.RECORD,), rerun_record=folder if heard else None)
+    return audit_submission(submission(), options)
 
 
 def said(report: AuditReport) -> dict[str, Outcome]:
@@ -225,27 +224,29 @@ def test_wrong_usage(tmp_path: Path) -> None:
         check_witnesses((Witness.SOURCE,), tmp_path)
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "from auditor.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, "audit", str(BASELINE), "--no-probe", *words],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """The command in this process: exit code and both streams."""
+    from auditor.cli import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["audit", str(BASELINE), "--witness", "record", *words])
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
 
 
-def test_the_command_shows_stated_against_measured(tmp_path: Path) -> None:
+def test_the_command_shows_stated_against_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "record", runs(STATED + 0.036))
-    out = tmp_path / "report.json"
-    done = command("--rerun-record", str(tmp_path / "record"), "--format", f"json={out}", "--format", "markdown")
-    assert done.returncode == 1, done.stderr
-    assert "measured `1.2633177`" in done.stdout and "stated `1.2273177`" in done.stdout
-    assert "not-reproduced" in done.stdout
+    out, comment = tmp_path / "report.json", tmp_path / "report.md"
+    formats = ("--format", f"json={out}", "--format", f"markdown={comment}", "--format", "text")
+    code, text, err = command(capsys, "--rerun-record", str(tmp_path / "record"), *formats)
+    assert code == 1, err
+    assert "1.2633177" in text and max(len(line) for line in text.splitlines()) <= 80
+    said = comment.read_text()
+    assert "measured `1.2633177`" in said and "stated `1.2273177`" in said and "not-reproduced" in said
     document = json.loads(out.read_text())
     [claim] = [c for c in document["claims"] if c["kind"] == "val_bpb"]
     assert claim["stated"] == STATED and claim["measured"] == pytest.approx(STATED + 0.036)
     assert "rerun" in document["witnesses_run"]
-    text = command("--rerun-record", str(tmp_path / "record"))
-    assert "1.2633177" in text.stdout and max(len(line) for line in text.stdout.splitlines()) <= 80
 
 
 def test_every_format_shows_the_rerun(tmp_path: Path) -> None:
@@ -266,7 +267,6 @@ def test_every_format_shows_the_rerun(tmp_path: Path) -> None:
         assert "seed 42: finished, 1.23132 measured, 1.22740 stated (+0.00392)" in plainly.replace("&#43;", "+")
 
 
-def test_the_command_names_a_folder_without_a_record(tmp_path: Path) -> None:
-    done = command("--rerun-record", str(tmp_path))
-    assert done.returncode == 2
-    assert "holds no record of a re-run" in done.stderr and "Traceback" not in done.stderr
+def test_the_command_names_a_folder_without_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = command(capsys, "--rerun-record", str(tmp_path))
+    assert (code, out) == (2, "") and "holds no record of a re-run" in err
