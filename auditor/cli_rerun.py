@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,7 +115,8 @@ def run(asked: Asked, options: Options) -> int:
         write(view.as_json(document(planned, options)) if asked.form == "json" else text)
         return 0
     if sys.stderr is not None:
-        sys.stderr.write(view.render_plan(planned, options))
+        with contextlib.suppress(BrokenPipeError):
+            print(view.render_plan(planned, options), end="", file=sys.stderr, flush=True)
     done = _done(submission, planned, options, stages)
     judged = outcome.judge(done.record, submission, planned.facts)
     stages.mark("judgement")
@@ -186,6 +185,7 @@ def _usual_folder(name: str, toy: bool, plan_only: bool) -> Path:
 def _done(submission: Submission, planned: Plan, options: Options, stages: object) -> Done:
     from auditor.engine import UsageError
     from auditor.rerun import series, view
+    from auditor.rerun.interrupts import interruptible
     from auditor.rerun.record import Busy, RecordError
 
     make: MakeRunner
@@ -209,21 +209,6 @@ def _done(submission: Submission, planned: Plan, options: Options, stages: objec
             raise UsageError(f"the record cannot be written: {error}") from error
     stages.mark(series.CLOSING)
     return done
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C and a request to end both come as KeyboardInterrupt, also where whoever started this ignores them."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _check(asked: Asked, options: Options) -> None:

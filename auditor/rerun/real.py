@@ -12,9 +12,10 @@ from auditor.core.text import plain
 from auditor.rerun import environment, folder, launch, leftovers
 from auditor.rerun.environment import Interpreter, SetupError, version_of
 from auditor.rerun.facts import SeedRun
+from auditor.rerun.interrupts import quiet
 from auditor.rerun.launch import Launch
 from auditor.rerun.seedrun import SeedSpec, run_seed
-from auditor.rerun.series import Job, quiet
+from auditor.rerun.series import Job
 from auditor.sandbox import Bind, scratch
 
 TRIAL_SECONDS = 180.0

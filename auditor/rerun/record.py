@@ -106,7 +106,7 @@ def read(folder: Path) -> RerunRecord:
                 notes.append(str(line["text"]))
             elif line["event"] in ("setup_error", "harness_error") and record is not None:
                 record = _failed(record, line["event"], str(line["text"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"{folder / NAME}, line {number}: not of a re-run's record ({error!r})") from error
     if record is None:
         raise RecordError(f"{folder / NAME} has no head")

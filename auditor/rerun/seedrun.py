@@ -16,6 +16,7 @@ from auditor.core.submission import Submission
 from auditor.record.facts import RecordFacts
 from auditor.rerun import result
 from auditor.rerun.facts import PhaseKind, PhaseSpan, SeedEnd, SeedRun
+from auditor.rerun.interrupts import quiet
 from auditor.rerun.launch import MAX_OUTPUT, MOST_LINES, Launch, Line, Process
 from auditor.rerun.meter import Meter
 from auditor.rerun.options import TimeLimits
@@ -127,7 +128,8 @@ def run_seed(spec: SeedSpec, name: str) -> SeedRun:
         with Meter(spec.gpus, process.begun) as meter:
             end, reason = _until_the_end(spec, process, phases, files, tape)
             seconds = process.seconds
-            process.kill()
+            with quiet():
+                process.kill()
             for line in process.rest():
                 tape.line(line)
             for sample in meter.samples():

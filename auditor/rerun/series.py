@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from auditor.record.facts import RecordFacts
 from auditor.rerun import leftovers, record
 from auditor.rerun.environment import SetupError
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
+from auditor.rerun.interrupts import quiet
 from auditor.rerun.options import CAP_BYTES, Options
 from auditor.rerun.plan import Plan, document
 from auditor.rerun.seedrun import Now
@@ -228,20 +227,3 @@ def _scratch() -> Iterator[Path]:
                 scratch.remove(place)
             except OSError as error:
                 print(f"golf-audit: {error}", file=sys.stderr)
-
-
-@contextmanager
-def quiet(later: bool = False) -> Iterator[None]:
-    """Interrupts do nothing while a clean-up is done; with ``later`` one that came is raised after it."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    came: list[int] = []
-    before: dict[signal.Signals, object] = {}
-    with contextlib.suppress(ValueError):  # not the main thread: nobody is interrupted there
-        before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-    if came and later:
-        raise KeyboardInterrupt

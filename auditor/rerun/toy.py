@@ -25,11 +25,12 @@ from auditor.core.text import plain
 from auditor.rerun import result
 from auditor.rerun.environment import SetupError
 from auditor.rerun.facts import SeedEnd, SeedRun
+from auditor.rerun.interrupts import quiet
 from auditor.rerun.launch import Line
 from auditor.rerun.options import TOY_SECONDS
 from auditor.rerun.phases import Phases
 from auditor.rerun.seedrun import Tape, present
-from auditor.rerun.series import Job, quiet
+from auditor.rerun.series import Job
 from auditor.rerun.spans import counted
 from auditor.sandbox import NoIsolation
 

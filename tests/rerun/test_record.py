@@ -86,6 +86,7 @@ def _plain(head: RerunRecord) -> dict[str, object]:
 @pytest.mark.parametrize("text", [
     "", "[]\n", "{}\n", '{"event": "seed", "run": {}}\n', "\x00\xff", broken_head(limit_train="600"),
     broken_head(asked_seeds=7), broken_head(hardware=None), broken_head(settings=[["A"]]),
+    broken_head(limit_train=10**400),
     '{"event": "head", "record": 3}',
 ])  # fmt: skip
 def test_what_is_no_record_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:

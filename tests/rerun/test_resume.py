@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from auditor.rerun import leftovers, record, series
+from auditor.rerun import leftovers, record
 from auditor.rerun.facts import SeedEnd
+from auditor.rerun.interrupts import quiet
 from auditor.sandbox.watch import identify
 from tests.rerun.planted import BEGIN, FINISHES, HANGS, ISOLATED, commands_with, options, plant, run
 from tests.support import heeds_interrupts
@@ -29,7 +30,12 @@ def start(place: Path, keep: Path, *more: str) -> subprocess.Popen[str]:
     line += ["--keep", str(keep), *more, *([] if ISOLATED else ["--unsandboxed"])]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(line, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            preexec_fn=heeds_interrupts)  # fmt: skip
+                            preexec_fn=_heeds)  # fmt: skip
+
+
+def _heeds() -> None:
+    heeds_interrupts()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_for_second(keep: Path) -> None:
@@ -88,7 +94,7 @@ def test_killed_and_resumed(tmp_path: Path, word: str, level: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(tmp_path: Path, word: str, number: signal.Signals) -> None:
     place, keep = plant(tmp_path, hanging(word)), tmp_path / "kept"
     harness = start(place, keep)
@@ -172,10 +178,10 @@ def test_further_seeds_join_the_record(tmp_path: Path) -> None:
 def test_an_interrupt_in_a_clean_up_waits_for_it() -> None:
     before = signal.getsignal(signal.SIGINT)
     done = []
-    with pytest.raises(KeyboardInterrupt), series.quiet(later=True):
+    with pytest.raises(KeyboardInterrupt), quiet(later=True):
         os.kill(os.getpid(), signal.SIGINT)
         done.append(1)
-    with series.quiet():
+    with quiet():
         os.kill(os.getpid(), signal.SIGTERM)
         done.append(2)
     assert done == [1, 2] and signal.getsignal(signal.SIGINT) is before
