@@ -155,8 +155,6 @@ class TraceFacts:
     headline: str = ""
     passes: tuple[PassInfo, ...] = ()
     timeline: tuple[Moment, ...] = ()
-    picture: Picture | None = None
-    """Run A drawn; None where nothing was scored or trained on."""
     changes: tuple[tuple[str, str, str, str], ...] = ()
     """Scaled-down knobs: (name, from, to, how)."""
     smoke: Smoke = Smoke()
@@ -167,6 +165,8 @@ class TraceFacts:
     seconds: float = 0.0
     peak_bytes: int = 0
     notes: tuple[str, ...] = ()
+    picture: Picture | None = None
+    """Run A drawn; None where nothing was scored or trained on."""
 
     def answer(self, question: Question) -> Answer:
         """The answer to ``question``; ``unknown`` with the reason where the run did not get that far."""

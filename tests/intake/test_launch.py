@@ -222,7 +222,7 @@ FLAGS = (
     ],
 )
 def test_a_piece_of_a_line_proves_the_flag_that_adds_it(make: Make, line: str, expected: dict[str, str]) -> None:
-    files = {"train_gpt.py": FLAGS + PIECES, "train.log": f"{LOG}{line}\n"}
+    files: dict[str, str | bytes] = {"train_gpt.py": FLAGS + PIECES, "train.log": f"{LOG}{line}\n"}
     assert _env(load_submission(make(files)).launch) == expected
 
 
