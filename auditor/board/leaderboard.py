@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"^#(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A submission's place by its stated score. ``standing``: among those with no violation found; None: undecided."""
+    """A submission's place by its stated score. ``standing`` is None for one that holds no place."""
 
     standing: int | None
     row: Row
@@ -48,14 +48,19 @@ def candidates(rows: Iterable[Row]) -> list[Row]:
     return list(first.values())
 
 
+def holds(row: Row) -> bool:
+    """Whether a submission holds a place: no violation was found, and its form is that of a record row."""
+    return row.verdict == "no_violation_found" and row.ready is True
+
+
 def standing(rows: Iterable[Row]) -> list[Place]:
-    """By stated score, without those that were refused; undecided ones hold no place of their own."""
+    """By stated score, without those that were refused; who waits or is not ready holds no place of his own."""
     left = [row for row in candidates(rows) if row.verdict != "non_compliant"]
-    records = _records(row for row in left if row.verdict == "no_violation_found")
+    records = _records(row for row in left if holds(row))
     places: list[Place] = []
     count = 0
     for row in sorted(left, key=lambda r: (r.bpb or 0.0, r.date, r.number or 0)):
-        stands = row.verdict == "no_violation_found"
+        stands = holds(row)
         count += stands
         places.append(Place(count if stands else None, row, row.id in records))
     return places

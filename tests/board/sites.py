@@ -16,6 +16,9 @@ EVIL = '</script><script>window.hit=1</script><img src=x onerror="window.hit=1">
 FUNCTIONS = {"<module>": ["m", 100], "train": ["t", 400], "evaluate": ["e", 300]}
 
 
+READY = {"2026-04-06_Sixth": False, "2026-04-03_Third": None}
+
+
 def report(verdict: str, path: str, rule: str = "", **more: Any) -> dict[str, Any]:
     """A report as the engine writes it, with one finding by ``rule``."""
     ruling = {"rule": rule, "witness": "source", "ruling": "illegal", "kind": "integrity"}
@@ -33,7 +36,7 @@ def report(verdict: str, path: str, rule: str = "", **more: Any) -> dict[str, An
     ]  # fmt: skip
     return {
         "verdict": verdict, "verdict_reason": EVIL, "complete": False, "witnesses_run": ["source", "record"],
-        "record_ready": {"ready": False, "reasons": [EVIL]}, "results": results,
+        "record_ready": {"ready": READY.get(path.rpartition("/")[2], True), "reasons": [EVIL]}, "results": results,
         "submission": {"path": path, "track": "track_10min_16mb", "script": EVIL, "script_sha256": "ab" * 32,
                        "packed": None},
         "claims": [{"kind": "val_bpb", "stated": 1.2, "where": {"field": "val_bpb"}, "measured": EVIL, "how": None}],

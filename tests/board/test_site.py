@@ -133,7 +133,7 @@ def test_the_leaderboard_after_the_verdicts(made: Path) -> None:
         assert rows.waiting(db) == 1
     places = leaderboard.standing(every)
     assert [(p.row.number, p.standing, p.record) for p in places] == [
-        (3, None, False), (4, None, False), (5, 1, True), (6, 2, False), (1, 3, True),
+        (3, None, False), (4, None, False), (5, 1, True), (6, None, False), (1, 2, True),
     ]  # fmt: skip
     assert 2 not in {p.row.number for p in places} and 7 not in {p.row.number for p in places}
     edition = Edition(0.005, 0.01, 0.25, "2026-04-09", 3, (
