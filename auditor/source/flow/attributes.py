@@ -90,6 +90,10 @@ def _of_object(m: Machine, frame: Frame, node: ast.AST, owner: Val, obj: Obj, na
         return _library(m, full)
     if obj.kind == "builtin":
         return _library(m, f"{obj.name}.{name}")
+    if obj.kind == "environ":  # ``get = os.environ.get``
+        bound = m.new("bound", name)
+        bound.data = (Val(objs=(obj,)), name)
+        return Val(objs=(bound,))
     if obj.kind in ("opaque", "function") and name in obj.attrs:
         return obj.attrs[name]
     if obj.kind == "opaque" and obj.name.rpartition(".")[2] == "Namespace":
