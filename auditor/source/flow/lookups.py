@@ -99,10 +99,10 @@ def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
     labels = base.labels
     for obj in base.objs:
         labels = labels | m.deep_obj(obj, 2)
-    if by_token and _is_model_output(m, labels):
-        from auditor.source.flow.scores import score
+    from auditor.source.flow import scores
 
-        return score(m, node, labels, key_labels, base.deps | key.deps)
+    if scores.gathers_target(m, labels, key_labels):
+        return scores.score(m, node, labels, key_labels, base.deps | key.deps)
     if by_token and not m.origins(labels) and not m.of_kind(labels, "par", "nll", "look"):
         return _property(m, node, Val(UNKNOWN, labels, base.deps), key, key_labels)
     if is_tokens(m, labels):
@@ -110,11 +110,6 @@ def read(m: Machine, node: ast.AST, base: Val, key: Val) -> Val:
         return access(m, node, Val(UNKNOWN, labels, base.deps | key.deps), _key_deps(m, key))
     objs = tuple(o for o in base.objs if o.kind in ("cell", "opaque")) if not is_tokens(m, key_labels) else ()
     return Val(UNKNOWN, labels | m.without(key_labels, "par"), base.deps | _key_deps(m, key), objs, None)
-
-
-def _is_model_output(m: Machine, labels: Labels) -> bool:
-    kinds = {m.labels[n].kind for n in labels}
-    return {"par", "src", "acc"} <= kinds
 
 
 def _property(m: Machine, node: ast.AST, val: Val, key: Val, key_labels: Labels) -> Val:

@@ -28,8 +28,11 @@ def score(m: Machine, node: ast.AST, inputs: Labels, targets: Labels, deps: Labe
 
 
 def gathers_target(m: Machine, base: Labels, key: Labels) -> bool:
-    """Whether ``base[key]`` picks the entry of a target token out of a model's output."""
-    if not is_tokens(m, key) or not m.of_kind(key, "acc"):
+    """Whether ``base[key]`` picks the entry of a target token out of a model's output.
+
+    What a table says of tokens (their expert, their order by it) is no target.
+    """
+    if not is_tokens(m, key) or not m.of_kind(key, "acc") or m.of_kind(key, "prop"):
         return False
     kinds = {m.labels[n].kind for n in base}
     return "par" in kinds and "src" in kinds and "acc" in kinds
