@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -147,7 +147,7 @@ class Session:
         self._places = lay_out(self.world, self.world.val, self._base, self.plan.data_paths)
         for folder in self.plan.folders:
             host_path(self._base, folder).mkdir(parents=True, exist_ok=True)
-        self._tops = tuple(sorted(p.name for p in (self._base / "abs").iterdir() if p.name not in SYSTEM))
+        self._tops = tuple(sorted(coverable(self._base / "abs", own_folders())))
 
     def _write_files(self) -> None:
         run = self._base / "run"
@@ -171,7 +171,7 @@ class Session:
         (writable / "golf").mkdir(parents=True)
         binds = [Bind(writable / "golf", "/golf", True), Bind(self._base, BASE)]
         for top in self._tops:
-            (writable / top).mkdir()
+            (writable / top).mkdir(parents=True)
             binds.append(Bind(writable / top, f"/{top}", True))
         argv = [sys.executable, "-m", "auditor.behaviour.guest.server", str(writer)]
         if not any(needs_real(text) for text in self.plan.files.values()):
@@ -192,6 +192,25 @@ SYSTEM = frozenset(
     {"usr", "bin", "lib", "lib64", "etc", "proc", "dev", "tmp", "opt", "golf", "golf-base", "sys", "sbin"}
 )
 """Top folders of the guest that no script's path may cover."""
+
+
+def own_folders() -> frozenset[str]:
+    """Folders of this interpreter and its packages, which the guest runs, and all folders above them."""
+    own = (sys.executable, os.path.realpath(sys.executable), sys.prefix, sys.base_prefix, os.path.realpath(__file__))
+    return frozenset(str(folder) for path in own for folder in (Path(path), *Path(path).parents))
+
+
+def coverable(root: Path, own: frozenset[str], at: str = "") -> Iterator[str]:
+    """Folders of ``root``, as paths without the first slash, that may be laid over the guest's: the uppermost ones
+    that hide nothing of the system or of ``own``."""
+    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.is_symlink()):
+        path = f"{at}{folder.name}"
+        if not at and folder.name in SYSTEM:
+            continue
+        if f"/{path}" in own:
+            yield from coverable(folder, own, f"{path}/")
+        else:
+            yield path
 
 
 class _Held:
