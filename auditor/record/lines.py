@@ -9,7 +9,7 @@ from auditor.core.types import Place
 from auditor.record.facts import Figure, LineKind
 
 NUMBER = r"[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_PAIR = re.compile(rf"([A-Za-z_][\w./-]*)\s*[:=]\s*({NUMBER})(ms|s|m|min|MiB|GiB|MB|bytes|B)?(?![\w.])")
+_PAIR = re.compile(rf"([A-Za-z_][\w./-]{{0,120}})\s*[:=]\s*({NUMBER})(ms|s|m|min|MiB|GiB|MB|bytes|B)?(?![\w.])")
 _SPACED = re.compile(rf"\b(val_loss|val_bpb)\b\s*(?:\([^)\d]*\))?\s*[:=]?\s+({NUMBER})(?![\w.])")
 """``val_bpb (raw):  1.05`` and ``val_bpb 1.05``: a score set off by blanks or a remark."""
 _PREFIX = re.compile(

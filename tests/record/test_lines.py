@@ -1,6 +1,7 @@
 """Single log lines: prefixes, figures, kinds, events."""
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -115,3 +116,9 @@ def test_no_line_crashes_the_readers(text: str) -> None:
     events.size(line, AT)
     events.calibration(line, after_clock=True, at=AT)
     events.ttt(line, before_quant=False, at=AT)
+
+
+def test_a_long_word_takes_linear_time() -> None:
+    started = time.process_time()
+    assert pairs("a" * 40_000 + " val_loss:1.5")[-1].key == "val_loss"
+    assert time.process_time() - started < 2.0
