@@ -27,7 +27,7 @@ needs_ray = pytest.mark.skipif(WITHOUT, reason="the extra ray is not installed (
 
 def config(repository: Repository) -> Config:
     where = {"kind": "git", "path": str(repository.path), "refs": "refs/pull/*/head", "base": ""}
-    return Config(where, ("source", "record"), "--no-probe was given")
+    return Config(where, ("source", "record"), "--no-probe was given", scratch=str(repository.path.parent))
 
 
 @pytest.fixture(scope="module")
