@@ -12,7 +12,7 @@ from pathlib import Path
 from auditor.intake.find import Found, track_of
 from auditor.intake.git import SAFE_GIT, environment
 from auditor.sweep import layout
-from auditor.sweep.gitobjects import TIMEOUT_S, Commit, Objects
+from auditor.sweep.gitobjects import TIMEOUT_S, Commit, Missing, Objects
 from auditor.sweep.trees import Changed, changes, chosen, subtree
 from auditor.sweep.types import Folder, Opened, Planned, Pull, SweepError
 
@@ -49,13 +49,13 @@ class GitSource:
         self._objects.close()
 
     def pulls(self) -> list[Pull]:
-        """All refs that match, by number. Raises `SweepError` when none does."""
-        listed = self._git("for-each-ref", "--format=%(objectname) %(objecttype) %(refname)", self._refs)
+        """All refs that match, by number, also those whose commit is missing here. Raises `SweepError` for none."""
+        listed = self._git("for-each-ref", "--format=%(objectname) %(refname)", self._refs)
         pulls = []
         for line in (listed or "").splitlines():
-            oid, kind, name = line.split(" ", 2)
+            oid, name = line.split(" ", 1)
             number = _NUMBER.search(name)
-            if kind == "commit":
+            if self._is_commit(oid):
                 pulls.append(Pull(name, oid, int(number.group(1)) if number else None))
         if not pulls:
             hint = f"; git fetch origin '{PULLS}:{PULLS}' brings GitHub's" if self._refs == PULLS else ""
@@ -86,6 +86,13 @@ class GitSource:
         problems = layout.lay_out(self._objects, oid, place)
         outside = tuple(sorted(c.path for c in changed if not c.path.startswith(path + "/")))
         return Opened(Found(place, place.name, track_of(Path(path)), outside), tuple(problems))
+
+    def _is_commit(self, oid: str) -> bool:
+        """Whether it is one, or not in this repository: then it is listed, and its plan says so."""
+        try:
+            return self._objects.size(oid)[0] == "commit"
+        except Missing:
+            return True
 
     def _changed(self, base: str, commit: Commit) -> list[Changed]:
         before = self._objects.commit(base).tree if base else None
@@ -150,8 +157,11 @@ class GitSource:
             oid = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
             if oid:
                 return oid.strip()
-        names = repr(asked) if asked else "main or master; give one with --base"
-        raise SweepError(f"{self._dir}: git knows no {names} here")
+        raise SweepError(
+            f"{self._dir}: it has no commit {asked!r} to compare with"
+            if asked
+            else f"{self._dir}: it has no branch main or master to compare with; name one with --base"
+        )
 
     def _git(self, *arguments: str) -> str | None:
         """Standard output of one git command; None when it fails. Raises `SweepError` when it cannot run."""
@@ -162,13 +172,13 @@ class GitSource:
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SweepError(f"git {arguments[0]} did not answer: {error}") from error
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+        return done.stdout.decode("utf-8", "backslashreplace") if done.returncode == 0 else None
 
 
 def _nothing(changed: list[Changed]) -> str:
     """Why a pull request adds no submission, by what it changes."""
     if not changed:
-        return "it changes no file"
+        return "it adds and changes no file"
     scripts = [c.path for c in changed if c.path.rpartition("/")[2].startswith("train_gpt")]
     if scripts:
         return f"it changes {scripts[0]}, but adds no submission folder"

@@ -77,7 +77,7 @@ def test_the_folders_that_a_pull_request_adds(source: GitSource, number: int) ->
 
 def test_what_adds_nothing_says_what_it_changes(source: GitSource) -> None:
     assert plan(source, 3).note == "it changes train_gpt.py, but adds no submission folder"
-    assert plan(source, 9).note == "it changes no file"
+    assert plan(source, 9).note == "it adds and changes no file"
     assert "no history in common" in plan(source, 8).note
 
 
@@ -94,11 +94,39 @@ def test_pulls_come_by_number_and_a_pattern_without_any_is_refused(source: GitSo
     with pytest.raises(SweepError, match=r"no ref of .* matches"):
         nothing.pulls()
     nothing.close()
-    with pytest.raises(SweepError, match="git knows no 'nowhere'"):
+    with pytest.raises(SweepError, match="no commit 'nowhere'"):
         GitSource(repository.path, PATTERN, "nowhere")
     for refs, base in (("--upload-pack=x", ""), (PATTERN, "--output=x")):
         with pytest.raises(SweepError, match="dash"):
             GitSource(repository.path, refs, base)
+
+
+def test_one_ref_whose_commit_is_missing_keeps_no_other_from_being_listed(tmp_path: Path) -> None:
+    made = Repository.at(tmp_path / "partial.git")
+    made.pull(1, under(f"{TRACK}/One", submission()))
+    broken = made.path / "refs/pull/2/head"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("a" * 40 + "\n")
+    opened = GitSource(made.path, PATTERN)
+    try:
+        first, second = opened.pulls()
+        assert [folder.path for folder in opened.plan(first).folders] == [f"{TRACK}/One"]
+        with pytest.raises(SweepError, match="does not hold aaaa"):
+            opened.plan(second)
+    finally:
+        opened.close()
+
+
+def test_refs_that_are_no_utf_8_stay_two(tmp_path: Path) -> None:
+    made = Repository.at(tmp_path / "bytes.git")
+    head = made.pull(1, {}).encode()
+    with (made.path / "packed-refs").open("wb") as stream:
+        stream.write(b"".join(head + b" refs/pull/" + name + b"/head\n" for name in (b"\xfe", b"\xff")))
+    opened = GitSource(made.path, PATTERN)
+    try:
+        assert len({pull.ref for pull in opened.pulls()}) == 3
+    finally:
+        opened.close()
 
 
 def test_the_git_directory_of_a_bare_repository_and_of_a_checkout(repository: Repository, tmp_path: Path) -> None:

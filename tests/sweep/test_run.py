@@ -133,10 +133,10 @@ def test_a_twin_of_one_that_failed_is_audited_itself(store: Store) -> None:
 
 
 def test_pull_requests_without_submissions_and_unreadable_ones_are_recorded(store: Store) -> None:
-    bench = Bench({"r1": Planned(note="it changes no file"), "r3": Planned(folders=(Folder("p", "c"),))})
+    bench = Bench({"r1": Planned(note="it adds and changes no file"), "r3": Planned(folders=(Folder("p", "c"),))})
     swept(store, bench, pulls(1, 2, 3))
     states = store.db.execute("SELECT number, state, note FROM pulls ORDER BY number").fetchall()
-    assert states == [(1, "none", "it changes no file"), (2, "error", "damaged"), (3, "submissions", "")]
+    assert states == [(1, "none", "it adds and changes no file"), (2, "error", "damaged"), (3, "submissions", "")]
     again = Bench(bench.plans)
     assert swept(store, again, pulls(1, 2, 3)).looked_at == 1, "only what could not be read"
 

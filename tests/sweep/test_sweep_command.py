@@ -195,7 +195,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
         (["empty"], "holds no folder"),
         (["REPO", "--refs", "refs/none/*"], "no ref of"),
         (["REPO", "--refs", "-x"], "dash"),
-        (["REPO", "--base", "nowhere"], "git knows no 'nowhere'"),
+        (["REPO", "--base", "nowhere"], "no commit 'nowhere'"),
         (["REPO", "--jobs", "-1"], "--jobs takes a number"),
         (["REPO", "--seconds", "nan"], "--seconds takes a number"),
         (["REPO", "--memory", "1"], "--memory takes a number"),
