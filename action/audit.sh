@@ -9,6 +9,8 @@ set -uo pipefail
 reports=${GOLF_REPORTS:-}
 [ -n "$reports" ] || reports=${RUNNER_TEMP:-/tmp}/golf-audit-reports
 mkdir -p "$reports" || exit 3
+# What lies there is of another audit, or a stranger put it there.
+rm -rf -- "$reports"/golf-audit.{sarif,html,json,md,stderr} || exit 3
 errors=$reports/golf-audit.stderr
 
 arguments=(audit "${GOLF_PATH:-.}" --fail-on "${GOLF_FAIL_ON:-non_compliant}" --base "${GOLF_BASE:-origin/main}"

@@ -168,6 +168,19 @@ class TestAction:
         stop = lines[at - 1].removeprefix("::stop-commands::")
         assert re.fullmatch(r"[0-9a-f]{32}", stop) and lines[at + 1] == f"::{stop}::", "GitHub reads no command in it"
 
+    def test_a_report_that_lies_there_already_is_not_taken_for_this_audit(self, tmp_path: Path) -> None:
+        reports, outside = tmp_path / "reports", tmp_path / "outside"
+        reports.mkdir()
+        (reports / "golf-audit.json").write_text('{\n "verdict": "no_violation_found",\n}\n')
+        (reports / "golf-audit.md").write_text("## golf-audit: NO VIOLATION FOUND\n")
+        outside.write_text("mine\n")
+        (reports / "golf-audit.stderr").symlink_to(outside)
+        runner = Runner(tmp_path)
+        done = runner.run(str(tmp_path / "nowhere"), GOLF_REPORTS=str(reports))
+        assert done.returncode == 2 and runner.outputs["verdict"] == ""
+        assert "no audit could be made (exit code 2)" in runner.summary and "VIOLATION" not in runner.summary
+        assert outside.read_text() == "mine\n"
+
     @pytest.mark.slow
     def test_a_strangers_reasons_silence_nothing(self, tmp_path: Path) -> None:
         folder = tmp_path / "pr"
