@@ -6,7 +6,9 @@ import json
 import math
 import os
 import resource
+import sqlite3
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +113,8 @@ def run(asked: Asked) -> int:
         return _run(asked)
     except SweepError as error:
         raise Misuse(str(error)) from error
+    except (sqlite3.DatabaseError, zlib.error) as error:
+        raise Misuse(f"--store {asked.store} cannot be used: {error}") from error
 
 
 def _run(asked: Asked) -> int:

@@ -166,7 +166,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     if not create and not path.is_file():
         raise SweepError(f"{path}: there is no store of a sweep")
     try:
-        db = sqlite3.connect(path if create else f"{path.resolve().as_uri()}?mode=ro", uri=not create, timeout=30.0)
+        db = sqlite3.connect(path if create else _read_only(path), uri=not create, timeout=30.0)
         try:
             _prepare(db, path, create)
         except BaseException:
@@ -175,6 +175,13 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise SweepError(f"{path} is no store of a sweep, or cannot be opened: {error}") from error
     return db
+
+
+def _read_only(path: Path) -> str:
+    """SQLite's address of a store that is only read. Where nothing can be written beside it, SQLite cannot keep the
+    files by which it notices a writer; there is none then, unless his own file is there."""
+    alone = not os.access(path.resolve().parent, os.W_OK) and not Path(f"{path.resolve()}-wal").exists()
+    return f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def _prepare(db: sqlite3.Connection, path: Path, create: bool) -> None:
@@ -210,11 +217,13 @@ def lock(path: Path) -> int:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A store opened to be read only, also while a sweep writes it."""
+    """A store opened to be read only, also while a sweep writes it. Raises `SweepError` for one that is damaged."""
     db = connect(path)
     db.row_factory = sqlite3.Row
     try:
         yield db
+    except (sqlite3.DatabaseError, zlib.error) as error:
+        raise SweepError(f"{path} cannot be read, it may be damaged: {error}") from error
     finally:
         db.close()
 

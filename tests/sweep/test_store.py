@@ -137,6 +137,24 @@ def test_files_that_are_no_store_are_refused_and_left_alone(tmp_path: Path) -> N
         Store(tmp_path / "no" / "folder.db")
 
 
+def test_a_damaged_store_is_told_in_a_sentence(tmp_path: Path) -> None:
+    filled(tmp_path / "a.db").close()
+    with pytest.raises(SweepError, match="cannot be read, it may be damaged"), reading(tmp_path / "a.db"):
+        unpacked(b"no zlib")
+    data = (tmp_path / "a.db").read_bytes()
+    (tmp_path / "b.db").write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    with pytest.raises(SweepError, match="no store|be read"), reading(tmp_path / "b.db") as db:
+        db.execute("SELECT * FROM pulls").fetchall()
+
+
+def test_a_store_is_read_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "a.db").close()
+    monkeypatch.setattr("auditor.sweep.store.os.access", lambda path, mode: False)
+    with reading(tmp_path / "a.db") as db:
+        assert db.execute("SELECT count(*) FROM pulls").fetchone()[0] == 1
+        assert not list(tmp_path.glob("*-shm")), "nothing is written beside it"
+
+
 def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:
     Store(tmp_path / "a.db").close()
     db = sqlite3.connect(tmp_path / "a.db")
