@@ -143,7 +143,7 @@ def test_a_damaged_store_is_told_in_a_sentence(tmp_path: Path) -> None:
         unpacked(b"no zlib")
     data = (tmp_path / "a.db").read_bytes()
     (tmp_path / "b.db").write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
-    with pytest.raises(SweepError, match="no store|be read"), reading(tmp_path / "b.db") as db:
+    with pytest.raises(SweepError, match=r"no store|be read"), reading(tmp_path / "b.db") as db:
         db.execute("SELECT * FROM pulls").fetchall()
 
 
