@@ -210,7 +210,8 @@ def is_tokens(m: Machine, labels: Labels) -> bool:
 def access(m: Machine, node: ast.AST, val: Val, deps: Labels, bounds: tuple[str, str, str] | None = None) -> Val:
     """Mark a token access: the newest replaces the older ones, and varies with all that they varied with.
 
-    ``bounds`` are the function and the texts of a slice's variable bounds; a slice of that slice keeps them.
+    ``bounds`` are the function and the texts of a slice's variable bounds; a slice of that slice keeps them. A column
+    of what was put together from several accesses (``torch.cat([context, target], 1)[:, k]``) may be of any of them.
     """
     if not is_tokens(m, val.labels):
         return val
@@ -221,7 +222,20 @@ def access(m: Machine, node: ast.AST, val: Val, deps: Labels, bounds: tuple[str,
         bounds = next((m.labels[n].key[4] for n in m.of_kind(val.labels, "acc") if m.labels[n].key[4]), None)
     entry = _entry(m, site, val.labels)
     label = m.label("acc", (site.file, site.line, site.column, m.stack()[-3:]), older | deps, turns, entry, bounds)
-    return Val(val.const, m.without(val.labels, "acc") | {label}, val.deps | deps, val.objs, val.text)
+    kept = _parts(m, node, val.labels)
+    return Val(val.const, m.without(val.labels, "acc") | {label} | kept, val.deps | deps, val.objs, val.text)
+
+
+def _parts(m: Machine, node: ast.AST, labels: Labels) -> Labels:
+    """The accesses of a value of which ``node`` takes a column, where they are of several places."""
+    index = node.slice if isinstance(node, ast.Subscript) else None
+    if not isinstance(index, ast.Tuple) or len(index.elts) != 2 or isinstance(index.elts[1], ast.Slice):
+        return EMPTY
+    first = index.elts[0]
+    if not (isinstance(first, ast.Slice) and first.lower is None and first.upper is None):
+        return EMPTY
+    found = m.of_kind(labels, "acc")
+    return frozenset(found) if len({m.labels[n].key[0] for n in found}) > 1 else EMPTY
 
 
 _LOADS = re.compile(r"load|read|shard", re.I)
