@@ -64,6 +64,14 @@ def test_everything_is_on_the_page(verdict: Verdict) -> None:
     assert "legal" not in re.sub(r"illegal|slot-causal", "", text[: text.index("artifact-cap")].lower())
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_audit_that_is_not_complete_is_not_coloured_like_one_that_is(complete: bool) -> None:
+    page = html.render(replace(full(), verdict=Verdict.NO_VIOLATION_FOUND, complete=complete))
+    assert ('class="verdict no_violation_found partial"' in page) is not complete
+    assert ('class="verdict no_violation_found"' in page) is complete
+    assert ".no_violation_found.partial { color: var(--soft); }" in page
+
+
 def test_a_re_run_has_a_section_and_a_link_where_there_was_one() -> None:
     seed = RerunSeed(42, "finished", 1.1, 1.2, 15_000_000, 600.0, 90.0, 7000)
     told = RerunInfo("not_reproduced", ("the score is another <b>",), "2026-05-01", "8xH100", True, (seed,))
