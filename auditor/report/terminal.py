@@ -62,7 +62,8 @@ def render(report: AuditReport, *, width: int = 80, color: bool = False, verbose
 
 
 def _head(console: Console, report: AuditReport, groups: Groups) -> None:
-    verdict = Text(HEADLINES[report.verdict], style=_STYLES[report.verdict])
+    sure = report.complete or report.verdict is not Verdict.NO_VIOLATION_FOUND
+    verdict = Text(HEADLINES[report.verdict], style=_STYLES[report.verdict] if sure else "bold")
     console.print(verdict.append(f"  {plain(report.verdict_reason)}", style="default not bold"), soft_wrap=False)
     if groups.suppressed:
         count = groups.suppressed_count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from auditor.sweep.run import Course
 
 SHOWN = 10
 """Errors that the text names; the JSON has all."""
+WIDTH = 80
 ORDER = (Verdict.NON_COMPLIANT, Verdict.NEEDS_REVIEW, Verdict.INCONCLUSIVE, Verdict.NO_VIOLATION_FOUND)
 
 
@@ -62,7 +64,7 @@ def figures(db: sqlite3.Connection, course: Course, peak_bytes: int) -> dict[str
 def as_text(told: Mapping[str, Any], store: str) -> str:
     """The figures as lines of at most 80 columns where names allow."""
     pulls, subs, cost, peak = (told[k] for k in ("pull_requests", "submissions", "one_audit_seconds", "peak_bytes"))
-    lines = [
+    said = [
         f"{pulls['all']:,} pull requests: {pulls['with_submissions']:,} add submissions, {pulls['without']:,} add "
         f"none, {pulls['not_read']:,} could not be read",
         f"{subs['all']:,} submissions: {subs['audited_now']:,} audited now, {subs['shared_now']:,} share the "
@@ -77,6 +79,7 @@ def as_text(told: Mapping[str, Any], store: str) -> str:
         f"peak memory of one audit {peak['one_audit'] / 2**20:.0f} MiB, of the sweep itself "
         f"{peak['sweep_itself'] / 2**20:.0f} MiB (by the operating system)",
     ]
+    lines = [part for line in said for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ") or [""]]
     for error in told["errors"][:SHOWN]:
         where = plain(f"{error['ref']} {error['path'] or ''}".strip(), 160)
         lines.append(f"error: {where}: {plain(error['reason'], 200)}")

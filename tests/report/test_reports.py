@@ -101,6 +101,12 @@ def test_color_is_only_on_request() -> None:
     assert "\x1b[" in terminal.render(report(), color=True)
 
 
+def test_an_audit_that_is_not_complete_is_never_green() -> None:
+    of = replace(report(), verdict=Verdict.NO_VIOLATION_FOUND)
+    done, partial = (terminal.render(replace(of, complete=c), color=True).splitlines()[0] for c in (True, False))
+    assert "32m" in done.split("NO VIOLATION")[0] and "32m" not in partial and "NO VIOLATION FOUND" in partial
+
+
 @pytest.mark.parametrize("name", READABLE)
 def test_hostile_text_reaches_no_reader(name: str) -> None:
     text = READABLE[name](report(HOSTILE))
