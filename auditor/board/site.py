@@ -145,7 +145,13 @@ class _Site:
             raise BoardError(f"{self._out} cannot be written: {error.strerror or error}") from error
 
     def _foreign(self) -> bool:
-        return not (self._out / MARK).is_file() and any(self._out.iterdir())
+        if not any(self._out.iterdir()):
+            return False
+        try:
+            mark = json.loads((self._out / MARK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return True
+        return not (isinstance(mark, dict) and mark.get("golf-audit") == "board")
 
     def submission(
         self,

@@ -95,6 +95,15 @@ def test_it_opens_in_under_two_seconds_without_errors(browser: Any, site: Path) 
     assert errors(browser) == [] and browser.execute_script("return window.hit") is None
 
 
+def test_the_link_to_the_content_keeps_the_filters(browser: Any, site: Path) -> None:
+    opened(browser, site / "index.html")
+    put(browser, "author", "grace")
+    wanted = shown(browser)
+    browser.execute_script("document.querySelector('a.skip').click()")
+    browser.execute_async_script("setTimeout(arguments[0], 100)")
+    assert shown(browser) == wanted != f"All {TOTAL:,} submissions"
+
+
 def test_filters_answer_within_a_tenth_of_a_second(browser: Any, site: Path) -> None:
     opened(browser, site / "index.html")
     of_six = [sum(1 for n in range(COPIES) if n % 6 == k) for k in range(6)]

@@ -152,6 +152,10 @@ def test_a_board_is_written_again_but_nothing_else_is_overwritten(made: Path, tm
     (tmp_path / "mine/index.html").write_text("my own page")
     with pytest.raises(BoardError, match="is no board"):
         board(made / "a.db", tmp_path / "mine")
+    for other in ('{"another program": "board"}', "[]", "\x00"):
+        (tmp_path / "mine/board.json").write_text(other)
+        with pytest.raises(BoardError, match="is no board"):
+            board(made / "a.db", tmp_path / "mine")
     assert (tmp_path / "mine/index.html").read_text() == "my own page"
 
 

@@ -182,7 +182,9 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("previous").addEventListener("click", () => turn(-1));
   document.getElementById("next").addEventListener("click", () => turn(1));
-  window.addEventListener("hashchange", restore);
+  window.addEventListener("hashchange", () => {
+    if (location.hash !== "#main") restore();  // the link to the content is no filter
+  });
   form.hidden = table.hidden = false;
   restore();
 })();
