@@ -198,13 +198,14 @@ def _done(submission: Submission, planned: Plan, options: Options, stages: objec
 
         make = RealRunner
     assert isinstance(stages, series.Stages)
+    before = len(stages.parts)
     with interruptible(), view.watching(options.verbose) as watcher:
         try:
             done = series.rerun(submission, planned, options, watcher, make, stages)
         except (Busy, RecordError) as error:
             raise UsageError(str(error)) from error
         except OSError as error:
-            if stages.parts:
+            if len(stages.parts) > before:
                 raise
             raise UsageError(f"the record cannot be written: {error}") from error
     stages.mark(series.CLOSING)

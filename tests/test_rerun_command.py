@@ -155,3 +155,13 @@ def test_a_plan_says_what_the_claim_would_need(tmp_path: Path, capsys: pytest.Ca
     _, out, _ = call(place, "--plan", "--gpus", "0", *OPEN, capsys=capsys)
     said = " ".join(out.split())
     assert "trained for 12,509 s: --limit-train 12509" in said and "--seeds 1337" in said
+
+
+def test_a_record_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
+    """By the command itself, whose total begins with its process."""
+    (tmp_path / "file").touch()
+    place = plant(tmp_path, FINISHES)
+    command = [sys.executable, "-m", "auditor.cli", "rerun", str(place), "--gpus", "0", *OPEN]
+    for keep in (tmp_path / "file" / "below", Path("/proc/none")):
+        ended = subprocess.run([*command, "--keep", str(keep)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 2 and "the record cannot be written" in ended.stderr

@@ -10,12 +10,15 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from auditor.rerun.record import NAME as RECORD
+from auditor.rerun.record import build, open_own
 from auditor.sandbox import scratch
 from auditor.sandbox.watch import Seen, alive, descendants, identify, kill_tree, wait_gone
 
 NAME = "running.json"
 PREFIX = "golf-rerun-"
 GONE_SECONDS = 10.0
+MOST_READ = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,18 @@ def forget(folder: Path) -> None:
 
 
 def noted(folder: Path) -> Running | None:
-    """The run that was in progress; None where there is no note, or none that can be read."""
+    """The run that was in progress; None where there is no note, or none as this tool writes it.
+
+    What works in the folder it names is killed, and the folder removed: only a scratch folder is believed, no record.
+    """
     try:
-        values = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return Running(**{name: values[name] for name in Running.__slots__})
-    except (OSError, ValueError, KeyError, TypeError):
+        with open_own(folder / NAME, "rb") as file:
+            made: Running = build(Running, json.loads(file.read(MOST_READ)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    left = Path(made.scratch)
+    usual = left.is_absolute() and left.name.startswith(PREFIX) and not (left / RECORD).exists()
+    return made if usual and made.pid > 1 else None
 
 
 def clear(folder: Path) -> tuple[Running | None, int]:
@@ -67,7 +76,7 @@ def clear(folder: Path) -> tuple[Running | None, int]:
         return None, 0
     killed = end_session(running) if running.boot == boot_id() else 0
     left = Path(running.scratch)
-    if running.boot == boot_id() and left.name.startswith(PREFIX) and left.is_dir() and not left.is_symlink():
+    if running.boot == boot_id() and left.is_dir() and not left.is_symlink():
         with contextlib.suppress(OSError):
             scratch.remove(left)
     forget(folder)

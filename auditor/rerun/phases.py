@@ -64,6 +64,8 @@ class Phases:
         self._step: _Step | None = None
         self._trained = False
         self._written = False
+        self.scored = 0
+        """Scores that were printed after the artifact."""
 
     @property
     def kind(self) -> PhaseKind:
@@ -287,6 +289,7 @@ class Phases:
             self._closed(PhaseKind.EVALUATION, name, at, score.eval_seconds, plain(text, 80))
         self._trained = True
         if self._written:
+            self.scored += 1
             self._after(PhaseKind.END, "the score was printed")
         else:
             self._after(PhaseKind.SERIALISE, "the score was printed")

@@ -73,9 +73,10 @@ def row_text(test: RowTest) -> str:
         more = "enough for p < 0.01"
         if test.further_seeds:
             more = f"{test.further_seeds} more seed{'s' * (test.further_seeds > 1)} at this spread for p < 0.01"
+    word = "better" if test.gain_bpb >= 0 else "worse"
     return (
-        f"{test.row} ({test.baseline:g}): better by {test.gain_bpb:.5f} bits per byte, {test.gain_nats:.5f} nats per "
-        f"token; p = {test.p:.3g} with the margin of 0.005 nats, {test.p_without_margin:.3g} without; {more}"
+        f"{test.row} ({test.baseline:g}): {word} by {abs(test.gain_bpb):.5f} bits per byte, {abs(test.gain_nats):.5f} "
+        f"nats per token; p = {test.p:.3g} with the margin of 0.005 nats, {test.p_without_margin:.3g} without; {more}"
     )
 
 

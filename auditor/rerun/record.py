@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import IO, Any
 
 from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 
@@ -48,14 +49,38 @@ class Busy(ValueError):
     """Another harness writes this record; one sentence."""
 
 
+def open_own(path: Path, mode: str, encoding: str | None = None) -> IO[Any]:
+    """A file of the record's folder. No link is followed, no pipe waited for: `RecordError` where it is either.
+
+    A record may come from another machine; what it names must not lead out of its folder.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+    try:
+        file = open(path, mode, encoding=encoding, opener=opener)  # noqa: SIM115 (the caller closes it)
+    except OSError as error:
+        if os.path.lexists(path) and not os.path.isdir(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise RecordError(f"{path} is no regular file") from error
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RecordError(f"{path} is no regular file")
+    return file
+
+
 class Writer:
     """Appends to the record in ``folder``; each line reaches the disk before the call returns."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; a line that a crash cut off is ended. `Busy`, or OSError when it cannot be written."""
+        """Make the folder; a line that a crash cut off is ended.
+
+        Raises `Busy`, `RecordError` where the record is no regular file, and OSError when it cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._file = open(folder / NAME, "ab")  # noqa: SIM115 (it lives as long as the writer)
+        self._file = open_own(folder / NAME, "ab")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process that holds it
         except BlockingIOError as error:
@@ -96,6 +121,8 @@ def read(folder: Path) -> RerunRecord:
     for number, line in _lines(folder):
         try:
             if line["event"] == "head":
+                if line["schema"] != SCHEMA:
+                    raise ValueError(f"its form is {line['schema']!r}, this tool reads {SCHEMA}")
                 record = build(RerunRecord, {**line["record"], "setup_error": "", "harness_error": ""})
                 notes = list(record.notes)
             elif line["event"] == "seed":
@@ -145,7 +172,7 @@ def _failed(record: RerunRecord, event: str, text: str) -> RerunRecord:
 def _lines(folder: Path) -> list[tuple[int, dict[str, Any]]]:
     path = folder / NAME
     try:
-        with open(path, "rb") as file:
+        with open_own(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror or error}") from error

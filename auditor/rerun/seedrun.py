@@ -21,6 +21,7 @@ from auditor.rerun.launch import MAX_OUTPUT, MOST_LINES, Launch, Line, Process
 from auditor.rerun.meter import Meter
 from auditor.rerun.options import TimeLimits
 from auditor.rerun.phases import Phases
+from auditor.rerun.record import open_own
 from auditor.rerun.spans import Spent, counted
 from auditor.rerun.watch import Watch, Written, artifact_of
 
@@ -30,6 +31,7 @@ MAX_WRITTEN = 64 << 30
 """Bytes of a run's folder."""
 MAX_KEPT = 64 << 20
 """Bytes up to which the artifact is kept beside the record."""
+SHRUNK = "{} had {:,} bytes when the score was taken, and was made smaller or removed afterwards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ class Tape:
 
     def __enter__(self) -> Tape:
         """Open both files anew."""
-        self._raw = open(self.folder / f"{self.name}.log", "w", encoding="utf-8")
-        self._stamped = open(self.folder / f"{self.name}.jsonl", "w", encoding="ascii")
+        self._raw = open_own(self.folder / f"{self.name}.log", "w", "utf-8")
+        self._stamped = open_own(self.folder / f"{self.name}.jsonl", "w", "ascii")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +155,7 @@ def _until_the_end(
                 _take(line, phases, tape, spec)
             if process.seconds - looked >= LOOK:
                 looked = process.seconds
-                first = _files(files.look(), phases, tape, looked, first)
+                first = _files(files.look(phases.scored), phases, tape, looked, first)
                 now = present(spec.seed, phases, looked, spec.limits, tape.lines[-1] if tape.lines else "")
                 if spec.on_now is not None:
                     spec.on_now(now)
@@ -167,7 +169,7 @@ def _until_the_end(
         return SeedEnd.INTERRUPTED, "interrupted"
     for line in process.rest():
         _take(line, phases, tape, spec)
-    _files(files.look(), phases, tape, process.seconds, first)
+    _files(files.look(phases.scored), phases, tape, process.seconds, first)
     return None, ""
 
 
@@ -218,6 +220,8 @@ def _summary(spec: SeedSpec, name: str, tape: Tape, files: Watch, meter: Meter, 
     artifact = artifact_of(files.written(), said.model_bytes)
     if artifact is not None:
         keep_artifact(spec.run_folder, artifact, spec.record / name)
+        if artifact in files.shrunk():
+            unread = "; ".join(filter(None, (unread, SHRUNK.format(artifact.path, artifact.size))))
     sums = counted(run.phases)
     return replace(
         run, reason="; ".join(filter(None, (run.reason, unread))), scores=said.scores,
@@ -253,6 +257,8 @@ def keep_artifact(run: Path, artifact: Written, place: Path) -> str:
         return ""
     finally:
         os.close(fd)
+    if len(data) != artifact.size:
+        return ""
     place.mkdir(exist_ok=True)
     (place / parts[-1]).write_bytes(data)
     return hashlib.sha256(data).hexdigest()

@@ -163,6 +163,8 @@ def _figures(signs: Signs, run: SeedRun) -> None:
         signs.add(Sign.OPEN, f"{_name(run)}: no score was found in its log")
     if reason := damage(run):
         signs.add(Sign.OPEN, reason)
+    if run.reason:
+        signs.notes.append(f"{_name(run)}: {run.reason}")
 
 
 def damage(run: SeedRun) -> str:

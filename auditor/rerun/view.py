@@ -246,7 +246,9 @@ def render(judged: Judgement, record: RerunRecord, total: float, phases: list[tu
         if said:
             rows.append(("", said))
     rows += statistics(judged)
-    rows += [("claim", f"{c.kind}: stated {c.stated}, measured {_measured(c.measured)}") for c in judged.claims]
+    for claim in judged.claims:
+        figures = f"{_figure(claim.stated, 'stated')}, {_figure(claim.measured, 'measured')}"
+        rows.append(("claim", f"{claim.kind}: {figures}"))
     rows.append(("phases", f"{total:.2f} s in all"))
     rows += [("", f"{seconds:10.2f} s  {name}") for name, seconds in phases]
     rows += [("note", note) for note in record.notes]
@@ -273,5 +275,9 @@ def _place(at: Place) -> dict[str, Any]:
     return {key: getattr(at, key) for key in keys if getattr(at, key) is not None}
 
 
-def _measured(value: object) -> str:
-    return "not measured" if value is None else str(value)
+def _figure(value: object, what: str) -> str:
+    """A stated or measured figure in words; whole numbers with commas, others with eight digits."""
+    if value is None:
+        return f"not {what}"
+    return f"{what} {value:.8g}" if isinstance(value, float) else f"{what} {value:,}" if isinstance(value, int) else (
+        f"{what} {value}")  # fmt: skip

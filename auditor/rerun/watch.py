@@ -41,18 +41,36 @@ class Watch:
         self._bytes = 0
         self._known = {w.path: w for w in self._list()}
         self._before = dict(self._known)
+        self._last = dict(self._known)
+        self._scored = 0
+        self._held: dict[str, Written] = {}
 
-    def look(self) -> list[Written]:
-        """Files that appeared since the last look, in the order of their times."""
+    def look(self, scored: int = 0) -> list[Written]:
+        """Files that appeared since the last look, in the order of their times.
+
+        ``scored``: how many scores were printed until now; what lay there at the look before a new one is held.
+        """
         now = {w.path: w for w in self._list()}
         fresh = [w for path, w in now.items() if path not in self._known]
+        if scored != self._scored:
+            self._scored, self._held = scored, self._last
         self._known |= now
+        self._last = now
         return sorted(fresh, key=lambda w: (w.modified, w.path))
 
     def written(self) -> list[Written]:
-        """All files that are not as they were at the beginning, the latest first."""
-        changed = [w for w in self._list() if self._before.get(w.path) != w]
+        """All files that are not as they were at the beginning, the latest first.
+
+        Weights that have shrunk or gone since the last score stand as they lay there when it was taken.
+        """
+        now = {w.path: w for w in self._list()} | {w.path: w for w in self.shrunk()}
+        changed = [w for w in now.values() if self._before.get(w.path) != w]
         return sorted(changed, key=lambda w: (-w.modified, w.path))
+
+    def shrunk(self) -> list[Written]:
+        """Weights that were larger when the last score was taken than they are now, as they were then."""
+        now = {w.path: w.size for w in self._list()}
+        return [w for w in self._held.values() if w.weights and w.size > now.get(w.path, 0)]
 
     @property
     def bytes(self) -> int:

@@ -8,8 +8,11 @@ reason.
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from auditor.rerun.facts import RerunRecord, SeedEnd, SeedRun
 from auditor.rerun.judged import Judgement
 from auditor.rerun.outcome import judge_claimed
 from auditor.rerun.published import statistics
-from auditor.rerun.record import RecordError, read
+from auditor.rerun.record import RecordError, open_own, read
 from auditor.rerun.signs import damage
 from auditor.rerun.sizes import size_of
 from auditor.rerun.witness_facts import Measured, RerunFacts, TimeCheck
@@ -87,7 +90,7 @@ def _believe(record: RerunRecord, submission: Submission, folder: Path) -> None:
     if not record.seeds:
         raise Unusable("the re-run's record holds no run")
     for run in record.seeds:
-        if reason := damage(run) or _contradicted(run, folder):
+        if reason := damage(run) or _contradicted(run, folder) or _other_artifact(run, folder):
             raise Unusable(f"the re-run's record does not stand up: {reason}")
 
 
@@ -119,9 +122,22 @@ def _contradicted(run: SeedRun, folder: Path) -> str:
     return ""
 
 
+def _other_artifact(run: SeedRun, folder: Path) -> str:
+    """Why the artifact that lies beside the record is not the one of the figures; empty where none was kept."""
+    if run.end is not SeedEnd.FINISHED or run.artifact is None:
+        return ""
+    kept = folder / Path(run.log).stem / Path(run.artifact).name
+    with suppress(OSError):
+        seen = os.lstat(kept)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size != run.artifact_bytes:
+            told = "no size" if run.artifact_bytes is None else f"{run.artifact_bytes:,} bytes"
+            return f"{kept.relative_to(folder)} has {seen.st_size:,} bytes, the record gives {told}"
+    return ""
+
+
 def _log_lines(path: Path) -> Iterator[bytes]:
     """Lines of a raw log, each cut at `LONGEST_LINE`. OSError."""
-    with open(path, "rb") as file:
+    with open_own(path, "rb") as file:
         for _ in range(MOST_LINES):
             line = file.readline(LONGEST_LINE)
             if not line:

@@ -45,6 +45,21 @@ def test_a_run_that_finishes_is_measured_phase_by_phase(tmp_path: Path) -> None:
     assert f"val_bpb:{one.headline.bpb:.8f}" in log[one.headline.line - 1]
 
 
+@pytest.mark.parametrize("after", [
+    "open('final_model.int8.ptz', 'wb').write(bytes(5000))", "os.unlink('final_model.int8.ptz')",
+])  # fmt: skip
+def test_the_artifact_is_the_one_that_was_scored(tmp_path: Path, after: str) -> None:
+    """Not what is left of it when its score is taken."""
+    large = WRITE.replace("bytes(range(250)) * 20", "bytes(17_000_000)")
+    script = BEGIN + TRAIN + large + SCORE.replace("sleep(0.06)", "sleep(0.6)") + f"{after}\n"
+    done = run(plant(tmp_path, script), options(tmp_path / "kept"))
+    (one,) = done.record.seeds
+    assert (one.end, one.artifact, one.artifact_bytes) == (SeedEnd.FINISHED, "final_model.int8.ptz", 17_000_000)
+    judged = judge(done.record, load_submission(tmp_path))
+    assert judged.outcome is RunOutcome.OVER_CAP and "smaller or removed" in " ".join(judged.reasons)
+    assert not (tmp_path / "kept" / "seed42" / "final_model.int8.ptz").exists()
+
+
 @pytest.mark.slow
 def test_a_score_of_a_seed_is_that_seed_s(tmp_path: Path) -> None:
     done = run(plant(tmp_path, FINISHES), options(tmp_path / "kept", seeds=(7, 99)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_errors_and_notes_of_the_last_invocation_stand(tmp_path: Path) -> None:
 
 
 def broken_head(**changes: object) -> str:
-    values = {"event": "head", "record": {**json.loads(json.dumps(_plain(HEAD)))}}
+    values = {"event": "head", "schema": 1, "record": {**json.loads(json.dumps(_plain(HEAD)))}}
     values["record"].update(changes)  # type: ignore[attr-defined]
     return json.dumps(values)
 
@@ -87,7 +88,7 @@ def _plain(head: RerunRecord) -> dict[str, object]:
     "", "[]\n", "{}\n", '{"event": "seed", "run": {}}\n', "\x00\xff", broken_head(limit_train="600"),
     broken_head(asked_seeds=7), broken_head(hardware=None), broken_head(settings=[["A"]]),
     broken_head(limit_train=10**400),
-    '{"event": "head", "record": 3}',
+    '{"event": "head", "schema": 1, "record": 3}',
 ])  # fmt: skip
 def test_what_is_no_record_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / record.NAME).write_text(text, encoding="utf-8", errors="surrogateescape")
@@ -100,3 +101,26 @@ def test_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="No such file"):
         read(tmp_path / "none")
     assert record.identity_of(tmp_path) is None
+
+
+def test_links_and_pipes_are_no_record(tmp_path: Path) -> None:
+    """A record from elsewhere must not lead this tool to write into a file of its reader, nor hold it up."""
+    mine = tmp_path / "mine"
+    mine.write_text("mine\n")
+    for name, make in (("link", lambda p: p.symlink_to(mine)), ("pipe", os.mkfifo), ("folder", os.mkdir)):
+        folder = tmp_path / name
+        folder.mkdir()
+        make(folder / record.NAME)
+        with pytest.raises((RecordError, IsADirectoryError)):
+            Writer(folder)
+        with pytest.raises(RecordError, match=r"no regular file|directory"):
+            read(folder)
+    assert mine.read_text() == "mine\n"
+
+
+def test_a_record_of_another_form_is_not_guessed_at(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r", RUN)
+    path = folder / record.NAME
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(RecordError, match="its form is 2"):
+        read(folder)

@@ -129,6 +129,24 @@ def test_what_outlived_a_killed_harness_is_found_by_its_note(tmp_path: Path) -> 
             process.wait()
 
 
+@pytest.mark.parametrize("left", ["", "/", "golf-rerun-x", "{}", "{}/golf-rerun-record", 5, None])
+def test_a_note_that_names_another_folder_is_not_believed(tmp_path: Path, left: object) -> None:
+    """Else all that works below it would be killed, and the folder removed."""
+    kept = tmp_path / "golf-rerun-record"
+    kept.mkdir()
+    (kept / record.NAME).write_text("{}\n")
+    left = left.format(tmp_path) if isinstance(left, str) else left
+    note = {"seed": 7, "pid": 4_000_000, "started": "1", "boot": leftovers.boot_id(), "scratch": left}
+    (kept / leftovers.NAME).write_text(json.dumps(note))
+    bystander = subprocess.Popen(["sleep", "3600"], start_new_session=True, cwd=kept)
+    try:
+        assert leftovers.clear(kept) == (None, 0)
+        assert bystander.poll() is None and (kept / record.NAME).exists()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
 def test_a_number_that_was_given_anew_is_nobody_of_ours(tmp_path: Path) -> None:
     other = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,25 @@ def _garbage(folder: Path) -> None:
     (folder / "record.jsonl").write_bytes(b"\x00\xff" * 1000)
 
 
-BAD_FILES = [(_break, "not of a re-run's record"), (_nan, "damaged"), (_no_log, "raw log"), (_linked_log, "raw log"),
+def _other_artifact(folder: Path) -> None:
+    """The artifact that the run left is larger than the record says."""
+    (folder / "seed42").mkdir()
+    (folder / "seed42" / "final_model.ptz").write_bytes(bytes(20))
+
+
+def _later_form(folder: Path) -> None:
+    path = folder / "record.jsonl"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+
+
+def _piped_log(folder: Path) -> None:
+    (folder / "seed42.log").unlink()
+    os.mkfifo(folder / "seed42.log")
+
+
+BAD_FILES = [(_other_artifact, "has 20 bytes, the record gives"), (_later_form, "its form is 2"),
+             (_piped_log, "raw log"),
+             (_break, "not of a re-run's record"), (_nan, "damaged"), (_no_log, "raw log"), (_linked_log, "raw log"),
              (_shorter_log, "does not state"), (_headless, "has no head"), (_garbage, "has no head")]  # fmt: skip
 
 
