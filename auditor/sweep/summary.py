@@ -37,6 +37,7 @@ def figures(db: sqlite3.Connection, course: Course, peak_bytes: int) -> dict[str
         "pull_requests": {
             "all": course.pulls, "with_submissions": states.count("submissions"), "without": states.count("none"),
             "not_read": states.count("error"), "looked_at_now": course.looked_at,
+            "others_in_the_store": db.execute("SELECT count(*) FROM pulls").fetchone()[0] - len(states),
         },
         "submissions": {
             "all": len(rows), "audited_now": course.audited, "shared_now": course.shared,
@@ -80,6 +81,8 @@ def as_text(told: Mapping[str, Any], store: str) -> str:
         f"{peak['sweep_itself'] / 2**20:.0f} MiB (by the operating system)",
     ]
     lines = [part for line in said for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ") or [""]]
+    if pulls["others_in_the_store"]:
+        lines.append(f"pull requests in the store that are not of this sweep: {pulls['others_in_the_store']:,}")
     for error in told["errors"][:SHOWN]:
         where = plain(f"{error['ref']} {error['path'] or ''}".strip(), 160)
         lines.append(f"error: {where}: {plain(error['reason'], 200)}")

@@ -25,3 +25,13 @@ def test_the_text_fits_80_columns_and_loses_no_figure(tmp_path: Path) -> None:
     ):
         assert wanted in said
     assert re.search(r"\n\n +0  non_compliant\n(.*\n){3} +0  error\n\n", text)
+
+
+def test_what_another_sweep_left_in_the_store_is_told(tmp_path: Path) -> None:
+    store = filled(tmp_path / "a.db")
+    own = summary.figures(store.db, Course(refs=(PULL.ref,)), 0)
+    none = summary.figures(store.db, Course(refs=("refs/pull/8/head",)), 0)
+    store.close()
+    assert (own["pull_requests"]["others_in_the_store"], none["pull_requests"]["others_in_the_store"]) == (0, 1)
+    said = "pull requests in the store that are not of this sweep: 1"
+    assert said in summary.as_text(none, "a.db") and said not in summary.as_text(own, "a.db")
