@@ -7,7 +7,7 @@ import importlib
 from auditor.behaviour.shims.context import ShimContext
 
 ORDER = (
-    "clock", "entropy", "threads", "dispatch", "cuda", "device", "precision", "inference", "compile",
+    "clock", "entropy", "threads", "dispatch", "cuda", "device", "precision", "inference", "initial", "compile",
     "distributed", "flash_attention", "flex", "triton", "nvidia_smi", "network", "missing", "folders", "files",
 )  # fmt: skip
 """Time and entropy first, because others draw on them; files last, because installing opens some.
