@@ -20,6 +20,9 @@ _CALL = "collect_hessians(model, train_batches(args, stream, 16))"
 _RESERVE = re.compile(r"reserve", re.I)
 _KEPT = re.compile(r"^[^#\n]*?\b\w*reserve(?!d)\w*[ \t]*(?::[^=\n]+)?=(?!=)", re.I | re.M)
 """A value that is named a reserve; the memory that a print calls reserved is none."""
+_ASSIGNED = re.compile(r"^[^#\n]*?\b\w*reserve(?!d)\w*[ \t]*(?::[^=\n]+)?=(?!=)([^#\n]*)", re.I | re.M)
+_VARIABLE = re.compile(r"[\"'](\w*RESERVE\w*)[\"']")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*)?(?![\w.])")
 _LIMIT = re.compile(r"wallclock|budget|time_limit|max_.{0,12}(ms|seconds)", re.I)
 
 BUDGET_S = 600.0
@@ -91,7 +94,7 @@ class GptqTrainAfterCap(Rule):
             if read.origin is Origin.TRAIN and read.after_training and read.feeds is StateKind.CALIBRATION
         ]
         reserve = _reserve(facts) if reads else None
-        if reserve is not None:
+        if reserve is not None and _is_something("\n".join(facts.texts.values()), submission):
             return Ruled.clear(
                 f"training data are read for calibration after training, and {reserve} shortens the training clock for "
                 "it; whether that suffices is a question of the log's seconds"
@@ -118,7 +121,8 @@ class GptqTrainAfterCap(Rule):
     def check_trace(self, submission: Submission, facts: TraceFacts) -> Ruled:
         """Found: training text read after the training clock had stopped, in a script that keeps no reserve."""
         answer = ruled(facts, Question.DATA_ACCESS, self.id(), data_rule)
-        reserve = submission.entry is not None and _KEPT.search(submission.entry.text) is not None
+        text = submission.entry.text if submission.entry is not None else ""
+        reserve = _KEPT.search(text) is not None and _is_something(text, submission)
         if reserve and answer.outcome is Outcome.FOUND:
             said = "the script keeps a reserve of training time; whether it suffices is no question for the toy scale"
             return Ruled.not_applicable(said)
@@ -135,6 +139,9 @@ class GptqTrainAfterCap(Rule):
             mark(HESSIANS + TRAIN_BATCHES), train=_INSIDE, hessians="sums")}),
     ]
     INVALID = [
+        Example("a reserve of no seconds", {"train_gpt.py": script(
+            mark(HESSIANS) + mark(TRAIN_BATCHES, _ID), flags=_SHORTER.replace("14.0", "0.0"), hessians=_CALL,
+        ).replace("> args.max_wallclock_seconds:", "> args.max_wallclock_seconds - args.gptq_reserve_seconds:")}),
         Example("after the loop, no reserve", {"train_gpt.py": script(
             mark(HESSIANS) + mark(TRAIN_BATCHES, _ID), hessians=_CALL)}),
         Example("fresh loader", {"train_gpt.py": script(
@@ -148,6 +155,17 @@ class GptqTrainAfterCap(Rule):
             "train_gpt.py": _RESERVED, "train_seed42.log": _LOG.format(train=600038, seconds="3.4")},
             expect=("train_seed42.log:3",)),
     ]
+
+
+def _is_something(text: str, submission: Submission) -> bool:
+    """Whether a reserve of ``text`` is more than 0 seconds, by the launch or its default; true if none is told."""
+    told: list[float] = []
+    env = submission.launch.env
+    for right in _ASSIGNED.findall(text):
+        stated = [env[name].value for name in _VARIABLE.findall(right) if name in env]
+        numbers = _NUMBER.findall(stated[0] if stated else right)
+        told += [float(number) for number in numbers]
+    return not told or max(told) > 0
 
 
 def _reserve(facts: SourceFacts) -> str | None:

@@ -51,7 +51,7 @@ VARIANTS = (
         "gptq-train-after-clock", "gptq-train-after-cap",
         "GPTQ's Hessians are collected from training shards after the training clock has stopped (#1406).",
         (Swap("save", _HESSIANS, _COLLECT), Add("save", _SEQUENCES.format(what="training", shards="train"))),
-        preset="recur_1406", settings=("calibration_sequences=4",), verdict="needs_review",
+        preset="recur_1406", settings=("calibration_sequences=4",),
     ),
     Planted(
         "val-train", "val-train", "The training loader reads the validation shards.",

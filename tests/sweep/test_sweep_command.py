@@ -84,6 +84,7 @@ def test_a_sweep_then_nothing_to_do_then_one_new_head(repository: Repository, tm
     told = json.loads(first.stdout)
     assert told["pull_requests"] == {
         "all": COUNT + 2, "with_submissions": COUNT + 1, "without": 1, "not_read": 0, "looked_at_now": COUNT + 2,
+        "others_in_the_store": 0,
     }  # fmt: skip
     assert told["submissions"]["audited_now"] == COUNT and told["submissions"]["shared_now"] == 1
     assert sum(told["verdicts"].values()) == COUNT + 1 and told["errors"] == []
