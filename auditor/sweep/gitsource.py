@@ -9,16 +9,18 @@ import subprocess
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+from auditor.core.text import plain
 from auditor.intake.find import Found, track_of
 from auditor.intake.git import SAFE_GIT, environment
 from auditor.sweep import layout
-from auditor.sweep.gitobjects import TIMEOUT_S, Commit, Missing, Objects
+from auditor.sweep.gitobjects import TIMEOUT_S, Commit, Objects
 from auditor.sweep.trees import Changed, changes, chosen, subtree
 from auditor.sweep.types import Folder, Opened, Planned, Pull, SweepError
 
 BASES = ("main", "origin/main", "master", "origin/master")
 _NUMBER = re.compile(r"/(\d{1,9})/(?:head|merge)$")
 _MERGE = re.compile(r"^Merge pull request #\d+ from (\S+)\n+(.*)")
+_BROKEN = re.compile(r"^warning: ignoring (?:broken|dangling symbolic) ref(?:erence)? (\S+)", re.MULTILINE)
 PULLS = "refs/pull/*/head"
 MAX_FIELD = 300
 MAX_MERGES = 50
@@ -49,14 +51,12 @@ class GitSource:
         self._objects.close()
 
     def pulls(self) -> list[Pull]:
-        """All refs that match, by number, also those whose commit is missing here. Raises `SweepError` for none."""
-        listed = self._git("for-each-ref", "--format=%(objectname) %(refname)", self._refs)
-        pulls = []
-        for line in (listed or "").splitlines():
-            oid, name = line.split(" ", 1)
-            number = _NUMBER.search(name)
-            if self._is_commit(oid):
-                pulls.append(Pull(name, oid, int(number.group(1)) if number else None))
+        """All refs that match, by number; of one that leads to no commit the plan says so. Raises `SweepError` for
+        none."""
+        listed, said = self._run("for-each-ref", "--format=%(objectname) %(refname)", self._refs)
+        pairs = [line.split(" ", 1) for line in (listed or "").splitlines()]
+        pairs += [["", name] for name in _BROKEN.findall(said)]
+        pulls = [Pull(name, oid, int(n.group(1)) if (n := _NUMBER.search(name)) else None) for oid, name in pairs]
         if not pulls:
             hint = f"; git fetch origin '{PULLS}:{PULLS}' brings GitHub's" if self._refs == PULLS else ""
             raise SweepError(f"no ref of {self._dir} matches {self._refs!r}{hint}")
@@ -64,6 +64,8 @@ class GitSource:
 
     def plan(self, pull: Pull) -> Planned:
         """The folders that ``pull`` adds since it left the base, or added when it was merged."""
+        if not pull.head:
+            raise SweepError(f"git calls {pull.ref} a broken ref")
         commit = self._objects.commit(pull.head)
         base, note = self._parted(pull.head)
         changed = self._changed(base, commit)
@@ -86,13 +88,6 @@ class GitSource:
         problems = layout.lay_out(self._objects, oid, place)
         outside = tuple(sorted(c.path for c in changed if not c.path.startswith(path + "/")))
         return Opened(Found(place, place.name, track_of(Path(path)), outside), tuple(problems))
-
-    def _is_commit(self, oid: str) -> bool:
-        """Whether it is one, or not in this repository: then it is listed, and its plan says so."""
-        try:
-            return self._objects.size(oid)[0] == "commit"
-        except Missing:
-            return True
 
     def _changed(self, base: str, commit: Commit) -> list[Changed]:
         before = self._objects.commit(base).tree if base else None
@@ -164,7 +159,11 @@ class GitSource:
         )
 
     def _git(self, *arguments: str) -> str | None:
-        """Standard output of one git command; None when it fails. Raises `SweepError` when it cannot run."""
+        """Standard output of one git command; None when it answers no. Raises `SweepError` when it fails."""
+        return self._run(*arguments)[0]
+
+    def _run(self, *arguments: str) -> tuple[str | None, str]:
+        """As `_git`, and what the command said beside it."""
         try:
             done = subprocess.run(
                 [*SAFE_GIT, "--git-dir", os.fspath(self._dir), *arguments], capture_output=True, timeout=TIMEOUT_S,
@@ -172,7 +171,10 @@ class GitSource:
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SweepError(f"git {arguments[0]} did not answer: {error}") from error
-        return done.stdout.decode("utf-8", "backslashreplace") if done.returncode == 0 else None
+        said = done.stderr.decode("utf-8", "backslashreplace")
+        if done.returncode not in (0, 1):  # 1: no such commit, no common history
+            raise SweepError(f"git {arguments[0]} failed: {plain(said, 200)}")
+        return None if done.returncode else done.stdout.decode("utf-8", "backslashreplace"), said
 
 
 def _nothing(changed: list[Changed]) -> str:
@@ -181,7 +183,7 @@ def _nothing(changed: list[Changed]) -> str:
         return "it adds and changes no file"
     scripts = [c.path for c in changed if c.path.rpartition("/")[2].startswith("train_gpt")]
     if scripts:
-        return f"it changes {scripts[0]}, but adds no submission folder"
+        return f"it changes {layout.shown(scripts[0])}, but adds no submission folder"
     return f"it changes {len(changed):,} file{'s' * (len(changed) > 1)}, none in a submission folder"
 
 

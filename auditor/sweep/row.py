@@ -82,4 +82,4 @@ def _date(stated: Any, path: str) -> str | None:
 def _text(value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
         return None
-    return value.encode("utf-8", "backslashreplace").decode("utf-8").strip()
+    return value.strip()

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from auditor.sweep.layout import shown
 from auditor.sweep.row import columns, result_rows
 from auditor.sweep.types import Audited, Planned, Pull, SweepError
 
@@ -148,7 +149,7 @@ class Store:
         update = ", ".join(f"{name} = excluded.{name}" for name in fields)
         self.db.execute(
             f"INSERT INTO pulls ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
-            f" ON CONFLICT (ref) DO UPDATE SET {update}", tuple(fields.values()),
+            f" ON CONFLICT (ref) DO UPDATE SET {update}", _values(fields),
         )  # fmt: skip
 
     def _drop(self, submissions: list[int]) -> None:
@@ -157,8 +158,13 @@ class Store:
 
     def _put(self, submission: int, fields: Mapping[str, Any]) -> None:
         names = ", ".join(f"{name} = ?" for name in fields)
-        self.db.execute(f"UPDATE submissions SET {names} WHERE id = ?", (*fields.values(), submission))
+        self.db.execute(f"UPDATE submissions SET {names} WHERE id = ?", (*_values(fields), submission))
         self.db.execute("DELETE FROM results WHERE submission = ?", (submission,))
+
+
+def _values(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of columns; SQLite refuses text that is no UTF-8, and no name of a file may end a sweep."""
+    return tuple(shown(value) if isinstance(value, str) else value for value in fields.values())
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from auditor.intake import find
 from auditor.sweep.gitobjects import FILE, FOLDER, Entry, Objects, TooLarge
 from auditor.sweep.gitsource import GitSource, git_dir
+from auditor.sweep.store import Store
 from auditor.sweep.trees import changes, record_folders
 from auditor.sweep.types import Planned, SweepError
 from tests.sweep.repos import TRACK, Repository, git, submission, under
@@ -115,6 +116,65 @@ def test_one_ref_whose_commit_is_missing_keeps_no_other_from_being_listed(tmp_pa
             opened.plan(second)
     finally:
         opened.close()
+
+
+def test_refs_that_lead_to_no_commit_are_listed_and_say_so(tmp_path: Path) -> None:
+    made = Repository.at(tmp_path / "odd.git")
+    made.pull(1, under(f"{TRACK}/One", submission()))
+    git(made.path, "update-ref", "refs/pull/2/head", made.blob(b"no commit"))
+    for number, text in ((3, "0" * 40), (4, "garbage")):
+        broken = made.path / f"refs/pull/{number}/head"
+        broken.parent.mkdir(parents=True)
+        broken.write_text(f"{text}\n")
+    opened = GitSource(made.path, PATTERN)
+    try:
+        pulls = opened.pulls()
+        assert [pull.number for pull in pulls] == [1, 2, 3, 4]
+        for pull, says in zip(pulls[1:], ("is a blob, no commit", "a broken ref", "a broken ref"), strict=True):
+            with pytest.raises(SweepError, match=says):
+                opened.plan(pull)
+    finally:
+        opened.close()
+
+
+def test_a_history_that_cannot_be_read_is_an_error_and_not_a_pull_request_without_changes(tmp_path: Path) -> None:
+    made = Repository.at(tmp_path / "holes.git")
+    made.pull(1, under(f"{TRACK}/One", submission()))
+    first = made.main
+    made.merge(1)
+    made.commit("refs/heads/main", {"more.md": "m"}, parents=(made.main,))
+    holes(made, first)
+    opened = GitSource(made.path, PATTERN)
+    try:
+        with pytest.raises(SweepError, match="git rev-list failed"):
+            plan(opened, 1)
+    finally:
+        opened.close()
+
+
+def holes(made: Repository, oid: str) -> None:
+    """Take one object away from a repository, as a partial copy lacks it."""
+    packs = made.path / "objects/pack"
+    aside = made.path.parent / "aside"
+    packs.rename(aside)
+    packs.mkdir()
+    for pack in aside.glob("*.pack"):
+        git(made.path, "unpack-objects", "-q", data=pack.read_bytes())
+    (made.path / "objects" / oid[:2] / oid[2:]).unlink()
+
+
+def test_a_path_that_is_no_utf_8_can_be_told_and_kept(tmp_path: Path) -> None:
+    made = Repository.at(tmp_path / "bytes.git")
+    inner = made.tree(("100644", b"train_gpt.py", made.blob(b"x = 1\n")))
+    made.commit_tree("refs/pull/1/head", made.tree(("40000", b"\xff", inner)), made.main)
+    opened, store = GitSource(made.path, PATTERN), Store(tmp_path / "a.db")
+    (pull,) = opened.pulls()
+    store.planned(pull, opened.plan(pull), "k")
+    assert store.db.execute("SELECT note FROM pulls").fetchone() == (
+        "it changes \\udcff/train_gpt.py, but adds no submission folder",
+    )
+    opened.close()
+    store.close()
 
 
 def test_refs_that_are_no_utf_8_stay_two(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def test_a_result_is_kept_with_its_columns_and_can_be_read_back(tmp_path: Path) 
             db.execute("DELETE FROM submissions")
 
 
+def test_text_that_is_no_utf_8_ends_no_sweep(tmp_path: Path) -> None:
+    store = filled(tmp_path / "a.db")
+    store.planned(Pull("r", "h", 1), Planned(note="\udcff", title="\udcff", author="\udcff"), "k")
+    one, _ = store.todos([PULL.ref])
+    store.audited(one.id, "k", Audited(report(verdict_reason="unread: \udcff.py")))
+    assert store.db.execute("SELECT reason FROM submissions WHERE id = ?", (one.id,)).fetchone() == (
+        "unread: \\udcff.py",
+    )
+    store.close()
+
+
 def test_an_error_is_a_result_without_a_verdict(tmp_path: Path) -> None:
     store = filled(tmp_path / "a.db")
     one, _ = store.todos([PULL.ref])
