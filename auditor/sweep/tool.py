@@ -16,9 +16,10 @@ from auditor import __version__
 FACTS = 1
 """Of the normal form (`auditor.sweep.task`) that is kept beside a report."""
 _NOT_JUDGING = re.compile(
-    r"^auditor/(?:sweep|board|rerun|cli|doctor\.py|report/(?!json\.py|grouping\.py|schema)|.*__pycache__)"
+    r"^auditor/(?:sweep/(?!child|foldersource|git|layout|row|task|trees)|board|rerun|cli|doctor\.py"
+    r"|report/(?!json\.py|grouping\.py|schema)|.*__pycache__)"
 )
-"""Parts of the package whose change leaves every report as it is."""
+"""Parts of the package whose change leaves every report, and the choice of what is audited, as it is."""
 
 
 @cache

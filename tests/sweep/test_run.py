@@ -177,6 +177,7 @@ def test_the_tool_is_told_by_the_code_that_judges() -> None:
     names = {name for package in ("auditor", "rules") for name, _ in _files(resources.files(package), package)}
     assert {"auditor/engine.py", "auditor/source/analysis.py", "auditor/report/json.py"} <= names
     assert {"rules/slot_causal.py", "rules/editions/2026-05-02.json"} <= names
-    assert not {n for n in names if n.startswith(("auditor/sweep", "auditor/cli", "auditor/report/terminal"))}
+    assert {"auditor/sweep/trees.py", "auditor/sweep/layout.py", "auditor/sweep/gitsource.py"} <= names
+    assert not {n for n in names if n.startswith(("auditor/sweep/pool", "auditor/cli", "auditor/report/terminal"))}
     version, _, digest = tool().partition("+")
     assert version and len(digest) == 12
